@@ -1,0 +1,76 @@
+# Needs make and Python 3.11 or later. Everything else goes into $(VENV), which is made when it is missing
+# and brought up to date when pyproject.toml has changed.
+
+PYTHON ?= python3
+VENV ?= .venv
+# What `make run` hands to the server, `make bench` to pytest.
+ARGS ?=
+# How long each fuzz target runs, by `make test` and by `make fuzz`.
+SMOKE_SECONDS ?= 3
+FUZZ_SECONDS ?= 300
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# Values are frozen at run time under -X dev only, so the tests run there.
+PYTEST := $(BIN)/python -X dev -m pytest
+FUZZ_TARGETS := $(filter-out fuzz/_%,$(wildcard fuzz/*.py))
+BENCHMARKS := $(wildcard benchmarks/bench_*.py)
+
+.NOTPARALLEL:
+.PHONY: run test lint format types unit bench-smoke fuzz-smoke docs bench fuzz clean
+
+run: $(VENV)/.run
+	$(BIN)/smtpcore serve $(ARGS)
+
+test: lint types unit bench-smoke fuzz-smoke
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+types: $(VENV)/.dev
+	$(BIN)/mypy
+
+# Of both packages the report shows what no test reaches; of the engine, that must be nothing.
+unit: $(VENV)/.dev
+	$(PYTEST) --cov --cov-report=term-missing:skip-covered
+	$(BIN)/coverage report --include='src/smtpcore/*' --fail-under=100
+
+# Each benchmark once, to see that it still runs.
+bench-smoke: $(VENV)/.dev
+	$(if $(BENCHMARKS),$(BIN)/python -m pytest --quiet --benchmark-disable $(BENCHMARKS),@echo "no benchmarks")
+
+fuzz-smoke: $(VENV)/.dev
+	set -e; for target in $(FUZZ_TARGETS); do $(BIN)/python $$target --engine=each --seconds=$(SMOKE_SECONDS); done
+
+docs: $(VENV)/.dev
+	$(BIN)/python docs/generate.py
+
+bench: $(VENV)/.dev
+	$(BIN)/python -m pytest --benchmark-only $(BENCHMARKS) $(ARGS)
+
+fuzz: $(VENV)/.dev
+	set -e; for target in $(FUZZ_TARGETS); do $(BIN)/python $$target --seconds=$(FUZZ_SECONDS); done
+
+clean:
+	rm -rf $(VENV) build dist htmlcov mutants fuzz/.work .coverage .coverage.* \
+	    .benchmarks .hypothesis .mypy_cache .pytest_cache .ruff_cache tests/interop/node_modules
+	find src tests fuzz benchmarks -name __pycache__ -prune -exec rm -rf {} +
+
+# The first pip that reads dependency groups is 25.1.
+$(VENV)/.pip: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --upgrade 'pip>=25.1'
+	touch $@
+
+$(VENV)/.run: $(VENV)/.pip
+	$(PIP) install --editable '.[relay]'
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.pip
+	$(PIP) install --editable '.[relay,testing]' --group dev --group fuzz
+	touch $@

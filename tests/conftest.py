@@ -1,0 +1,24 @@
+"""What all tests share: the profiles of Hypothesis."""
+
+import os
+
+from hypothesis import HealthCheck, settings
+
+# Neither profile times an example: on a busy machine the clock says nothing about the code.
+# "ci" tries the same examples in each run, so a change cannot pass or fail by luck.
+settings.register_profile(
+    "ci",
+    max_examples=100,
+    deadline=None,
+    derandomize=True,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.register_profile(
+    "deep",
+    max_examples=5000,
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
