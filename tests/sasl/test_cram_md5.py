@@ -1,0 +1,81 @@
+import hmac
+
+import pytest
+from sasl_play import play
+
+from smtpcore._events import Identity, SecretWanted, StoredKey
+from smtpcore._secret import Secret
+from smtpcore.sasl import CRAM_MD5, BadAnswer, Challenge, CramMd5, ServerMechanism
+
+MECHANISM: ServerMechanism = CRAM_MD5
+RFC = CramMd5(host="postoffice.reston.mci.net", nonce=lambda: "1896.697170952")
+CHALLENGE = Challenge(b"<1896.697170952@postoffice.reston.mci.net>")
+DIGEST = b"b913a602c7eda7a495b4e6e7334d3890"
+KEY = StoredKey(password=Secret("tanstaaftanstaaf"))
+WANTED = SecretWanted("CRAM-MD5", "tim")
+
+
+def digest(password: bytes) -> bytes:
+    return hmac.new(password, CHALLENGE.octets, "md5").hexdigest().encode()
+
+
+def test_offer() -> None:
+    assert (MECHANISM.name, MECHANISM.initial, MECHANISM.available(None)) == ("CRAM-MD5", False, True)
+
+
+def test_rfc2195_2_example() -> None:
+    assert play(RFC.start(None), (CHALLENGE, b"tim " + DIGEST), (WANTED, KEY)) == Identity("tim")
+
+
+@pytest.mark.parametrize(
+    ("password", "key"),
+    [
+        (b"tanstaaf", KEY),
+        (b"tanstaaftanstaaf", None),
+        # An unknown name is not one with an empty password.
+        (b"", None),
+        # A key of SCRAM has no password in it.
+        (b"", StoredKey(b"salt", 4096, Secret(b"x"), Secret(b"y"))),
+    ],
+)
+def test_failure(password: bytes, key: StoredKey | None) -> None:
+    assert play(RFC.start(None), (CHALLENGE, b"tim " + digest(password)), (WANTED, key)) is None
+
+
+def test_name_with_spaces() -> None:
+    answer = "I\u00adX  or ".encode() + b" " + DIGEST
+    assert play(RFC.start(None), (CHALLENGE, answer), (SecretWanted("CRAM-MD5", "IX  or "), KEY)) == Identity("IX  or ")
+
+
+def test_challenge_is_new_each_time() -> None:
+    challenges = {next(CRAM_MD5.start(None)) for _ in range(10)}
+    assert len(challenges) == 10
+    for challenge in challenges:
+        assert isinstance(challenge, Challenge)
+        # RFC 2195 2: the challenge has the form of a msg-id
+        assert challenge.octets.startswith(b"<")
+        assert challenge.octets.endswith(b"@localhost>")
+
+
+@pytest.mark.catalogue("D8")
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"tim",
+        b" " + DIGEST,
+        DIGEST,
+        b"tim " + DIGEST[:-1],
+        b"tim " + DIGEST + b"0",
+        b"tim " + DIGEST + b" ",
+        b"tim " + DIGEST + b"\n",
+        b"tim " + DIGEST.upper(),
+        b"tim " + DIGEST[:-1] + b"g",
+        b"tim " + DIGEST[:-1] + "٣".encode(),
+        b"t\xefm " + DIGEST,
+        b"no\r\nbody " + DIGEST,
+    ],
+)
+def test_bad_answer(answer: bytes) -> None:
+    with pytest.raises(BadAnswer):
+        play(RFC.start(None), (CHALLENGE, answer))
