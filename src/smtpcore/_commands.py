@@ -1,0 +1,172 @@
+"""Command lines (RFC 5321 section 4.1.1): the argument of each verb, read.
+
+ESMTP parameters come out as written; what they mean is for the extension that brought them.
+Arguments have lost their trailing white space already, which section 4.1.1 has servers tolerate.
+"""
+
+import re
+from typing import Final
+
+from ._address import NULL_PATH, Host, Mailbox, ReversePath, checked_mailbox, parse_host
+from ._errors import GrammarError
+from ._grammar import PARAMETERS, PATH, match_bdat, match_esmtp_param, match_string
+
+# RFC 5321 4.1.1.2: mail = "MAIL FROM:" Reverse-path [SP Mail-parameters] CRLF, Reverse-path = Path / "<>"
+_match_mail = re.compile(rf"[Ff][Rr][Oo][Mm]:(?:{PATH}|<>){PARAMETERS}").fullmatch
+# RFC 5321 4.1.1.3: rcpt = "RCPT TO:" ( "<Postmaster@" Domain ">" / "<Postmaster>" / Forward-path )
+#                          [SP Rcpt-parameters] CRLF
+_match_rcpt = re.compile(
+    rf"[Tt][Oo]:(?:{PATH}|<(?P<postmaster>[Pp][Oo][Ss][Tt][Mm][Aa][Ss][Tt][Ee][Rr])>){PARAMETERS}"
+).fullmatch
+_spaces = re.compile(r"([A-Za-z]++:) ++").match
+_bare_path = re.compile(r"([A-Za-z]++:)([^< ][^ ]*+)").match
+
+SYNTAX: Final = {
+    "EHLO": "EHLO domain",
+    "HELO": "HELO domain",
+    "LHLO": "LHLO domain",
+    "MAIL": "MAIL FROM:<address> [parameters]",
+    "RCPT": "RCPT TO:<address> [parameters]",
+    "DATA": "DATA",
+    "BDAT": "BDAT octets [LAST]",
+    "RSET": "RSET",
+    "NOOP": "NOOP [text]",
+    "QUIT": "QUIT",
+    "VRFY": "VRFY address",
+    "EXPN": "EXPN list",
+    "HELP": "HELP [verb]",
+    "STARTTLS": "STARTTLS",
+    "AUTH": "AUTH mechanism [initial-response]",
+}
+"""What a 501 and HELP say of each verb."""
+
+
+class PathError(GrammarError):
+    """The brackets are there, but what they hold is no address: 501 5.1.3 or 5.1.7."""
+
+
+def parse_mail(argument: str) -> tuple[ReversePath, str | None]:
+    """The reverse-path and the raw parameters of MAIL.
+
+    Raises:
+        PathError: the path is not one.
+        GrammarError: the rest is wrong.
+    """
+    match = _match_mail(argument)
+    if match is None:
+        raise _why(argument, "FROM:<")
+    local_part, domain, params = match.groups()
+    if local_part is None:
+        return NULL_PATH, params
+    try:
+        return checked_mailbox(local_part, domain), params
+    except GrammarError as error:
+        raise PathError(*error.args) from None
+
+
+def parse_rcpt(argument: str) -> tuple[Mailbox, str | None]:
+    """The forward-path and the raw parameters of RCPT.
+
+    Raises:
+        PathError: the path is not one.
+        GrammarError: the rest is wrong.
+    """
+    match = _match_rcpt(argument)
+    if match is None:
+        raise _why(argument, "TO:<")
+    local_part, domain, postmaster, params = match.groups()
+    if local_part is None:
+        return Mailbox(postmaster, ""), params
+    try:
+        return checked_mailbox(local_part, domain), params
+    except GrammarError as error:
+        raise PathError(*error.args) from None
+
+
+def _why(argument: str, start: str) -> GrammarError:
+    if argument[: len(start)].upper() == start and ">" in argument:
+        return PathError("not a path")
+    return GrammarError("not of the command's form")
+
+
+def without_spaces(argument: str) -> str | None:
+    """*argument* without the spaces after the colon; None where there are none."""
+    match = _spaces(argument)
+    return None if match is None else match[1] + argument[match.end() :]
+
+
+def with_brackets(argument: str) -> str | None:
+    """*argument* with angle brackets around a path that lacks both; None where it does not."""
+    match = _bare_path(argument)
+    return None if match is None else f"{match[1]}<{match[2]}>{argument[match.end() :]}"
+
+
+def split_params(text: str) -> list[tuple[str, str | None]]:
+    """``KEYWORD`` and ``KEYWORD=value`` pairs in their order, keywords in upper case.
+
+    Raises:
+        GrammarError: one is malformed, or a keyword occurs twice.
+    """
+    params: list[tuple[str, str | None]] = []
+    seen: set[str] = set()
+    for param in text.split(" "):
+        match = match_esmtp_param(param)
+        if match is None:
+            raise GrammarError("not an esmtp-param")
+        keyword = match[1].upper()
+        if keyword in seen:
+            raise GrammarError(f"{keyword} given twice")
+        seen.add(keyword)
+        params.append((keyword, match[2]))
+    return params
+
+
+def parse_hello(argument: str) -> Host:
+    """The argument of EHLO, HELO or LHLO.
+
+    Raises:
+        GrammarError: neither a domain nor an address literal.
+    """
+    return parse_host(argument)
+
+
+def parse_string(argument: str) -> str:
+    """Printable text.
+
+    Raises:
+        GrammarError: it is empty or holds a control character.
+    """
+    if match_string(argument) is None:
+        raise GrammarError("not printable text")
+    return argument
+
+
+def parse_optional_string(argument: str) -> str:
+    """Printable text or nothing.
+
+    Raises:
+        GrammarError: it holds a control character.
+    """
+    return argument and parse_string(argument)
+
+
+def parse_nothing(argument: str) -> None:
+    """No argument.
+
+    Raises:
+        GrammarError: there is one.
+    """
+    if argument:
+        raise GrammarError("no argument is allowed")
+
+
+def parse_bdat(argument: str) -> tuple[int, bool]:
+    """The size in octets, and whether the chunk is the last (RFC 3030 section 2).
+
+    Raises:
+        GrammarError: not a size of at most 20 digits and perhaps LAST.
+    """
+    match = match_bdat(argument)
+    if match is None:
+        raise GrammarError("not a chunk size")
+    return int(match[1]), match[2] is not None

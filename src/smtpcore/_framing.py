@@ -1,0 +1,282 @@
+r"""Framing: octets into lines, octets into message content. No verbs, no phases, no verdicts.
+
+Theory of operation. There is one strict reading of each border, and it does not depend on how the
+octets were cut into reads:
+
+- A command line ends with CR LF and with nothing else.
+- A message after DATA starts *at line start*, as if the CR LF of the DATA line were its first two
+  octets, and ends with CR LF ``.`` CR LF and with nothing else (RFC 5321 section 4.1.1.4: "SMTP
+  server systems MUST NOT do this [recognize anything else], even in the name of improved robustness").
+- A dot is dropped only where CR LF stands before it (section 4.5.2).
+
+Body octets are looked at by primitives that run in C, never by a loop over lines or dots, because
+whoever sends the message chooses how many of those there are. `BodyDecoder` puts what it had to hold
+back in front of the new octets, so each piece can be judged by itself; it holds back at most the
+four octets that could be the beginning of an end.
+"""
+
+import enum
+import re
+from typing import Final
+
+
+class Line(enum.Enum):
+    """What `Input.line` returns where there is no line."""
+
+    PARTIAL = "no line end yet"
+    TOO_LONG = "a line over its limit has ended, and was dropped"
+    FLOOD = "a line has gone over the ceiling"
+
+
+class Input:
+    """Received octets and how far they have been read.
+
+    Args:
+        ceiling: octets that a too long line may have before it counts as a flood.
+        grants: lines that begin so (in any case) may be so long.
+    """
+
+    __slots__ = ("_ceiling", "_grants", "_scan", "_swallowed", "bare_lf", "data", "eof", "pos")
+
+    def __init__(self, ceiling: int, grants: tuple[tuple[bytes, int], ...] = ()) -> None:
+        self.data = b""
+        self.pos = 0
+        self.eof = False
+        self.bare_lf = False
+        self._ceiling = ceiling
+        self._grants = grants
+        self._scan = 0
+        self._swallowed = 0
+
+    def __len__(self) -> int:
+        return len(self.data) - self.pos
+
+    def feed(self, data: bytes) -> None:
+        """Put *data* behind what has not been read yet."""
+        pos = self.pos
+        if pos == len(self.data):
+            self.data = data
+        else:
+            self.data = self.data[pos:] + data
+        self._scan = max(0, self._scan - pos)
+        self.pos = 0
+
+    def take(self, most: int | None = None) -> bytes:
+        """Read at most *most* octets, or all."""
+        data, pos = self.data, self.pos
+        if most is None or len(data) - pos <= most:
+            self.clear()
+            return data[pos:] if pos else data
+        self.pos = self._scan = pos + most
+        return data[pos : pos + most]
+
+    def push_back(self, data: bytes, unread: int) -> None:
+        """Unread the last *unread* octets of *data*, the last that `take` returned."""
+        self.data = data
+        self.pos = self._scan = len(data) - unread
+
+    def clear(self) -> None:
+        """Drop everything."""
+        self.data = b""
+        self.pos = self._scan = self._swallowed = 0
+
+    def line(self, limit: int, lenient: bool = False) -> bytes | Line:
+        """The next line without its end.
+
+        Args:
+            limit: the octets that it may have, with its end.
+            lenient: take a bare LF for a line end; `bare_lf` tells whether one was.
+        """
+        data, pos = self.data, self.pos
+        end = data.find(b"\n" if lenient else b"\r\n", self._scan)
+        if end < 0:
+            return self._partial(limit)
+        after = end + 1 if lenient else end + 2
+        self.pos = self._scan = after
+        if self._swallowed or after - pos > limit:
+            total = self._swallowed + after - pos
+            if self._swallowed or total > self._granted(pos, limit):
+                self._swallowed = 0
+                return Line.TOO_LONG if total <= self._ceiling else Line.FLOOD
+        if lenient:
+            self.bare_lf = end == pos or data[end - 1] != 13
+            if not self.bare_lf:
+                end -= 1
+        return data[pos:end]
+
+    def _partial(self, limit: int) -> Line:
+        size = len(self.data) - self.pos
+        # A CR at the end may be half of a line end. It is kept and counted, like the other octets.
+        self._scan = max(self.pos, len(self.data) - 1)
+        if self._swallowed or (size > limit and size > self._granted(self.pos, limit)):
+            kept = b"\r" if self.data.endswith(b"\r") else b""
+            self._swallowed += size - len(kept)
+            self.data, self.pos, self._scan = kept, 0, 0
+            if self._swallowed + len(kept) > self._ceiling:
+                return Line.FLOOD
+        return Line.PARTIAL
+
+    def _granted(self, pos: int, limit: int) -> int:
+        head = self.data[pos : pos + 16].upper()
+        for start, granted in self._grants:
+            if head.startswith(start):
+                return granted
+        return limit
+
+
+class Stray(enum.Enum):
+    """What to do with a bare CR, a bare LF or a NUL in a message that is not BINARYMIME.
+
+    RFC 5321 section 2.3.8: CR and LF "MUST NOT be transmitted" but as a pair that ends a line.
+    """
+
+    REJECT = "refuse the message at its real end"
+    KEEP = "hand it on as it is"
+    NORMALISE = "make a line end of a bare CR or LF; refuse the message for a NUL"
+
+
+_END: Final = b"\r\n.\r\n"
+_STUFFED: Final = b"\r\n."
+_HOLDS: Final = (b"\r\n.\r", b"\r\n.", b"\r\n", b"\r")
+# Small patterns whose first character is a literal, which `re` looks for with memchr: a CR that does
+# not begin "CR LF non-dot", a CR without its LF, a LF without its CR. On text with long lines they
+# are the fastest way to see that there is no stray octet, no dot line and no end.
+_cr_or_dot = re.compile(rb"\r(?!\n(?!\.))").search
+_cr = re.compile(rb"\r(?!\n)").search
+_lf = re.compile(rb"\n(?<!\r\n)").search
+_stray = re.compile(rb"\r(?!\n)|(?<!\r)\n|\x00").search
+_line_end = re.compile(rb"\r\n?|\n")
+
+# With lines shorter than this, counting is faster than the patterns.
+_SHORT_LINE: Final = 16
+# With more dot lines than one in so many octets, `replace` is faster than cutting them out one by one.
+_RARE_DOT: Final = 2048
+
+
+class BodyDecoder:
+    """Message octets as sent into message content.
+
+    Args:
+        stray: what to do with stray octets.
+        dots: whether the content is dot-stuffed and ends with a lone dot (DATA, not BDAT).
+
+    ``stray_found`` is set once a stray octet was met that the policy refuses. From then on nothing
+    comes out, and only the end is looked for.
+    """
+
+    __slots__ = ("_at_start", "_dots", "_held", "_policy", "stray_found")
+
+    def __init__(self, stray: Stray, *, dots: bool) -> None:
+        self._policy = stray
+        self._dots = dots
+        self._held = b"\r\n" if dots else b""
+        self._at_start = dots  # the CR LF in _held is the DATA line's, not content
+        self.stray_found = False
+
+    def feed(self, data: bytes) -> tuple[bytes, int]:
+        """Decode *data*, one octet or more.
+
+        Returns:
+            The content that is certain, and how many octets of *data* lie behind the end of the
+            message; -1 where the end has not come.
+        """
+        if not self._dots:
+            return self._plain(data), -1
+        piece = self._held + data if self._held else data
+        content, rest = self._few_dots(piece) or self._any_dots(piece)
+        if self._at_start and content:
+            self._at_start = False
+            content = content[2:]
+        return content, rest
+
+    def finish(self) -> bytes:
+        """What was held back at the end of the last BDAT chunk: nothing, or the line end of a bare CR."""
+        held, self._held = self._held, b""
+        if not held or self.stray_found:
+            return b""
+        self.stray_found = self._policy is Stray.REJECT
+        return b"" if self.stray_found else b"\r\n"
+
+    def _few_dots(self, piece: bytes) -> tuple[bytes, int] | None:
+        """The fast way, for long lines of which few begin with a dot; None where it is not for this piece."""
+        if self.stray_found or self._policy is Stray.KEEP or piece.count(b"\n") * _SHORT_LINE > len(piece):
+            return None
+        parts: list[bytes] = []
+        start, stop, rest, held = 0, len(piece), -1, b""
+        while match := _cr_or_dot(piece, start):
+            at = match.start()
+            tail = piece[at : at + 5]
+            if tail == _END:
+                stop, rest = at + 2, len(piece) - at - 5
+                break
+            if at + len(tail) == stop and tail in _HOLDS:
+                stop, held = at, tail
+                break
+            if not tail.startswith(_STUFFED) or len(parts) * _RARE_DOT > len(piece):
+                return None
+            parts.append(piece[start : at + 2])
+            start = at + 3
+        else:
+            if piece.endswith(b"\r\n"):
+                stop, held = stop - 2, b"\r\n"
+        if _lf(piece, 0, stop) is not None or piece.find(b"\0", 0, stop) >= 0:
+            return None
+        self._held = held
+        if not parts:
+            return (piece if stop == len(piece) else piece[:stop]), rest
+        parts.append(piece[start:stop])
+        return b"".join(parts), rest
+
+    def _any_dots(self, piece: bytes) -> tuple[bytes, int]:
+        """The way whose cost does not depend on what the lines look like."""
+        rest, self._held = -1, b""
+        end = piece.find(_END)
+        if end >= 0:
+            rest = len(piece) - end - len(_END)
+            piece = piece[: end + 2]  # the CR LF before the dot ends the message's last line
+        else:
+            for hold in _HOLDS:
+                if piece.endswith(hold):
+                    self._held = hold
+                    piece = piece[: -len(hold)]
+                    break
+        if self.stray_found:
+            return b"", rest
+        content = piece.replace(_STUFFED, b"\r\n")
+        if self._policy is Stray.KEEP or self._clean(content):
+            return content, rest
+        return self._strayed(content), rest
+
+    def _plain(self, data: bytes) -> bytes:
+        if self._policy is Stray.KEEP:
+            return data
+        if self.stray_found:
+            return b""
+        piece = self._held + data if self._held else data
+        self._held = b""
+        if piece.endswith(b"\r"):
+            self._held = b"\r"
+            piece = piece[:-1]
+        return piece if self._clean(piece) else self._strayed(piece)
+
+    @staticmethod
+    def _clean(content: bytes) -> bool:
+        lines = content.count(b"\n")
+        if b"\0" in content:
+            return False
+        if lines * _SHORT_LINE > len(content):
+            return lines == content.count(b"\r") == content.count(b"\r\n")
+        return _cr(content) is None and _lf(content) is None
+
+    def _strayed(self, content: bytes) -> bytes:
+        """What to hand out of content that holds a stray octet: all before it, so that no cut of the input shows.
+
+        Dropping dots joins no CR to a LF and parts none, so this can be judged after it.
+        """
+        stray = content.find(b"\0")
+        if self._policy is Stray.REJECT and (match := _stray(content)):
+            stray = match.start()
+        if stray >= 0:
+            self.stray_found = True
+            content = content[:stray]
+        return content if self._policy is Stray.REJECT else _line_end.sub(b"\r\n", content)

@@ -1,0 +1,98 @@
+"""What every connection has, whichever side it is: octets in, octets out, and deadlines."""
+
+import math
+from collections.abc import Mapping
+from typing import Final
+
+from ._deadlines import Clockwork, Deadline
+from ._framing import Input
+
+# Members of an enum are looked up by Python code in CPython 3.11: too slow for every read.
+_BODY: Final = Deadline.BODY
+_COMMAND: Final = Deadline.COMMAND
+_SESSION: Final = Deadline.SESSION
+
+
+class Link:
+    """Input, output and clockwork of one connection. Composed into the doors, not inherited.
+
+    Args:
+        received: the input.
+        lengths: of each deadline, in seconds.
+        min_body_rate: octets a second that a message must keep up.
+    """
+
+    __slots__ = (
+        "_body_octets", "_body_start", "_lengths", "_out", "_rate", "_to_arm",
+        "clock", "ended", "input", "out_octets", "pending", "waiting",
+    )  # fmt: skip
+
+    def __init__(self, received: Input, lengths: Mapping[Deadline, float], min_body_rate: float) -> None:
+        self.input = received
+        self.clock = Clockwork()
+        self.out_octets = 0
+        self.ended = False
+        self.waiting = False  # for octets of the peer, and for nothing else
+        self.pending = True  # `touch` is wanted by the next call that passes a time
+        self._to_arm: Deadline | None = _SESSION
+        self._out: list[bytes] = []
+        self._lengths = lengths
+        self._rate = min_body_rate
+        self._body_start = 0.0
+        self._body_octets = 0
+
+    def send(self, octets: bytes) -> None:
+        """Put *octets* behind what is to be sent."""
+        self._out.append(octets)
+        self.out_octets += len(octets)
+
+    def take(self) -> list[bytes]:
+        """What is to be sent."""
+        out, self._out = self._out, []
+        self.out_octets = 0
+        return out
+
+    def touch(self, now: float) -> None:
+        """Start what waited for a time to start from; the session itself before all."""
+        self.pending = False
+        if self._to_arm is not None and not self.ended:
+            if not self.clock.armed(_SESSION):
+                self.restart(_SESSION, now)
+            self.restart(self._to_arm, now)
+        self._to_arm = None
+
+    def end(self) -> None:
+        """The session is over: only what is still to be written has a deadline."""
+        self.ended = True
+        self._to_arm = None
+        self.clock.disarm(*(each for each in Deadline if each is not Deadline.WRITE))
+
+    def disarm(self, deadline: Deadline) -> None:
+        """Forget *deadline*, armed or about to be."""
+        self.clock.disarm(deadline)
+        if self._to_arm is deadline:
+            self._to_arm = None
+
+    def arm_soon(self, deadline: Deadline) -> None:
+        """The wait for the next command ends; *deadline* runs from the next time that is told."""
+        self.clock.disarm(_COMMAND)
+        self._to_arm = deadline
+        self.pending = True
+
+    def restart(self, deadline: Deadline, now: float) -> None:
+        """Give *deadline* its whole length from *now*."""
+        if deadline is _BODY:
+            self._body_start = now
+            self._body_octets = 0
+        self.clock.arm(deadline, now + self._lengths[deadline])
+
+    def body_moved(self, octets: int, now: float) -> None:
+        """*octets* of a message came: move its deadline, as far as the pace allows."""
+        self._body_octets += octets
+        paced = self._body_start + self._body_octets / self._rate
+        self.clock.arm(_BODY, (min(paced, now)) + self._lengths[_BODY])
+
+    def next_deadline(self) -> float:
+        """When to call ``handle_timeout``; ``math.inf`` for never."""
+        # What waits for a time to start from must not be missed by a caller that sleeps.
+        return -math.inf if self._to_arm is not None else self.clock.next()
