@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-from aiosmtpd.smtp import SMTP as AiosmtpdServer
+from aiosmtpd import smtp
 
 from smtpcore import BodyChunk, EarlyInput, Limits, Peer, ServerConfig, ServerConnection, Wait
 
@@ -97,7 +97,7 @@ class Aiosmtpd:
         self.feed(b"EHLO client.example\r\n", 1)
 
     async def _connect(self) -> None:
-        self.server = AiosmtpdServer(_Sink(), loop=self.loop, data_size_limit=None, command_call_limit=1 << 30)
+        self.server = smtp.SMTP(_Sink(), loop=self.loop, data_size_limit=None, command_call_limit=1 << 30)
         self.server.connection_made(self.transport)
         await self._until(1)
 

@@ -35,9 +35,6 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     for case, subjects in sorted(cases.items()):
         ours = subjects.get("engine", (0.0, ""))[0]
         for subject, (seconds, unit) in sorted(subjects.items(), key=lambda item: item[1][0]):
-            if unit == "octet":
-                figure = f"{1e-6 / seconds:10.1f} MB/s"
-            else:
-                figure = f"{seconds * 1e6:10.2f} us a {unit}"
+            figure = f"{1e-6 / seconds:10.1f} MB/s" if unit == "octet" else f"{seconds * 1e6:10.2f} us a {unit}"
             ratio = f"  {seconds / ours:6.1f} x" if subject != "engine" and ours else ""
             line(f"{case:44} {subject:12}{figure}{ratio}")

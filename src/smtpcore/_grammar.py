@@ -66,10 +66,10 @@ match_xtext = re.compile(XTEXT).fullmatch
 match_bdat = re.compile(BDAT).fullmatch
 match_auth = re.compile(rf"(?P<mechanism>{MECHANISM})(?: +(?P<initial>[!-~]++))?+").fullmatch
 
-# Code points that are UTF-8 but that no address or argument may hold: C1 controls and
-# non-characters (Unicode section 23.7). Surrogates are not UTF-8.
+# Code points that no address or argument may hold: C1 controls, non-characters (Unicode section 23.7)
+# and surrogates. Those are not UTF-8, so only our caller's text and punycode can hold them.
 unfit = re.compile(
-    "[\x80-\x9f\ufdd0-\ufdef\ufffe\uffff"
+    "[\x80-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff"
     + "".join(chr(plane << 16 | 0xFFFE) + chr(plane << 16 | 0xFFFF) for plane in range(1, 17))
     + "]"
 ).search

@@ -69,6 +69,8 @@ class Reading(Receiving):
 
     def _read_command(self) -> ServerEvent | Wait | None:
         received = self._in
+        if received.pos == len(received.data):
+            return self._starve()
         if self._link.out_octets > self._limits.output_octets:
             return Wait.SEND
         # 0x16 is how a TLS handshake begins: of a client that was to say STARTTLS first.
@@ -99,7 +101,7 @@ class Reading(Receiving):
         if self._lenient and received.bare_lf:
             self._reports.append(Deviation(Quirk.BARE_LF))
         edge = row.edge
-        if edge.ends_group and len(received) and self._early_input():
+        if edge.ends_group and received.pos < len(received.data) and self._early_input():
             return Refused(line, self._replies.early_input)
         if edge.junk and self._too_much_junk():
             return None
