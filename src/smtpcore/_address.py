@@ -21,6 +21,9 @@ DOMAIN_OCTETS: Final = 255
 LABEL_OCTETS: Final = 63
 PATH_OCTETS: Final = 256
 
+# So many characters have no more octets than a local part may have.
+_SHORT: Final = 16
+
 _unquote = re.compile(r"\\(.)", re.DOTALL)
 
 
@@ -241,11 +244,10 @@ def checked_mailbox(local_part: str, domain: str) -> Mailbox:
     Raises:
         GrammarError: a part is too long, or the literal is not an address.
     """
-    # A character has at most four octets, a path not enough of short parts to be too long.
-    if len(local_part) > LOCAL_PART_OCTETS // 4 and len(local_part.encode()) > LOCAL_PART_OCTETS:
-        raise GrammarError(f"a local part has at most {LOCAL_PART_OCTETS} octets")
-    # Nearly every domain is shorter than a label may be, and then there is nothing more to check.
-    if len(domain) > LABEL_OCTETS or domain[0] == "[" or not domain.isascii():
+    # Nearly every mailbox is too short for anything to be too long in it.
+    if len(local_part) > _SHORT or len(domain) > LABEL_OCTETS or domain[0] == "[" or not domain.isascii():
+        if len(local_part.encode()) > LOCAL_PART_OCTETS:
+            raise GrammarError(f"a local part has at most {LOCAL_PART_OCTETS} octets")
         if domain[0] == "[":
             AddressLiteral.parse(domain)
         else:

@@ -84,6 +84,10 @@ class Clockwork:
         """Whether *deadline* is armed."""
         return deadline in self._armed
 
+    def at(self, deadline: Deadline) -> float:
+        """When *deadline*, which is armed, expires."""
+        return self._armed[deadline]
+
     def clear(self) -> None:
         """Forget all."""
         self._armed.clear()

@@ -36,7 +36,7 @@ class Input:
         grants: lines that begin so (in any case) may be so long.
     """
 
-    __slots__ = ("_ceiling", "_grants", "_scan", "_swallowed", "bare_lf", "data", "eof", "pos")
+    __slots__ = ("_ceiling", "_grants", "_scan", "bare_lf", "data", "eof", "pos", "swallowed")
 
     def __init__(self, ceiling: int, grants: tuple[tuple[bytes, int], ...] = ()) -> None:
         self.data = b""
@@ -46,7 +46,7 @@ class Input:
         self._ceiling = ceiling
         self._grants = grants
         self._scan = 0
-        self._swallowed = 0
+        self.swallowed = 0
 
     def __len__(self) -> int:
         return len(self.data) - self.pos
@@ -78,7 +78,7 @@ class Input:
     def clear(self) -> None:
         """Drop everything."""
         self.data = b""
-        self.pos = self._scan = self._swallowed = 0
+        self.pos = self._scan = self.swallowed = 0
 
     def line(self, limit: int, lenient: bool = False) -> bytes | Line:
         """The next line without its end.
@@ -93,10 +93,10 @@ class Input:
             return self._partial(limit)
         after = end + 1 if lenient else end + 2
         self.pos = self._scan = after
-        if self._swallowed or after - pos > limit:
-            total = self._swallowed + after - pos
-            if self._swallowed or total > self._granted(pos, limit):
-                self._swallowed = 0
+        if self.swallowed or after - pos > limit:
+            total = self.swallowed + after - pos
+            if self.swallowed or total > self._granted(pos, limit):
+                self.swallowed = 0
                 return Line.TOO_LONG if total <= self._ceiling else Line.FLOOD
         if lenient:
             self.bare_lf = end == pos or data[end - 1] != 13
@@ -108,11 +108,11 @@ class Input:
         size = len(self.data) - self.pos
         # A CR at the end may be half of a line end. It is kept and counted, like the other octets.
         self._scan = max(self.pos, len(self.data) - 1)
-        if self._swallowed or (size > limit and size > self._granted(self.pos, limit)):
+        if self.swallowed or (size > limit and size > self._granted(self.pos, limit)):
             kept = b"\r" if self.data.endswith(b"\r") else b""
-            self._swallowed += size - len(kept)
+            self.swallowed += size - len(kept)
             self.data, self.pos, self._scan = kept, 0, 0
-            if self._swallowed + len(kept) > self._ceiling:
+            if self.swallowed + len(kept) > self._ceiling:
                 return Line.FLOOD
         return Line.PARTIAL
 

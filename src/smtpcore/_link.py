@@ -23,8 +23,8 @@ class Link:
     """
 
     __slots__ = (
-        "_body_octets", "_body_start", "_lengths", "_out", "_rate", "_to_arm",
-        "clock", "ended", "input", "out_octets", "pending", "waiting",
+        "_body_octets", "_body_start", "_lengths", "_rate", "_resumed", "_stopped", "_to_arm",
+        "clock", "ended", "input", "out", "out_octets", "pending", "waiting",
     )  # fmt: skip
 
     def __init__(self, received: Input, lengths: Mapping[Deadline, float], min_body_rate: float) -> None:
@@ -35,26 +35,34 @@ class Link:
         self.waiting = False  # for octets of the peer, and for nothing else
         self.pending = True  # `touch` is wanted by the next call that passes a time
         self._to_arm: Deadline | None = _SESSION
-        self._out: list[bytes] = []
+        self.out: list[bytes] = []
         self._lengths = lengths
         self._rate = min_body_rate
         self._body_start = 0.0
         self._body_octets = 0
+        self._stopped = 0.0  # when the peer's clock was stopped, as octets of its message came
+        self._resumed = False
 
     def send(self, octets: bytes) -> None:
         """Put *octets* behind what is to be sent."""
-        self._out.append(octets)
+        self.out.append(octets)
         self.out_octets += len(octets)
 
     def take(self) -> list[bytes]:
         """What is to be sent."""
-        out, self._out = self._out, []
+        out, self.out = self.out, []
         self.out_octets = 0
         return out
 
     def touch(self, now: float) -> None:
         """Start what waited for a time to start from; the session itself before all."""
         self.pending = False
+        if self._resumed:
+            self._resumed = False
+            if self.clock.armed(_BODY):
+                pause = now - self._stopped
+                self._body_start += pause
+                self.clock.arm(_BODY, self.clock.at(_BODY) + pause)
         if self._to_arm is not None and not self.ended:
             if not self.clock.armed(_SESSION):
                 self.restart(_SESSION, now)
@@ -84,10 +92,18 @@ class Link:
         if deadline is _BODY:
             self._body_start = now
             self._body_octets = 0
+            self._stopped = now
         self.clock.arm(deadline, now + self._lengths[deadline])
+
+    def resume(self) -> None:
+        """The wait for octets of a message begins; so does, at the next time that is told, the peer's clock."""
+        if not self.waiting:
+            self._resumed = True
+            self.pending = True
 
     def body_moved(self, octets: int, now: float) -> None:
         """*octets* of a message came: move its deadline, as far as the pace allows."""
+        self._stopped = now
         self._body_octets += octets
         paced = self._body_start + self._body_octets / self._rate
         self.clock.arm(_BODY, (min(paced, now)) + self._lengths[_BODY])

@@ -74,7 +74,7 @@ class Reading(Receiving):
         if self._link.out_octets > self._limits.output_octets:
             return Wait.SEND
         # 0x16 is how a TLS handshake begins: of a client that was to say STARTTLS first.
-        if self._hello is None and received.data.startswith(b"\x16", received.pos):
+        if self._hello is None and not received.swallowed and received.data.startswith(b"\x16", received.pos):
             self._close(Cause.PROTOCOL, "TLS", self._replies.foreign_protocol)
             return None
         line = received.line(self._limits.command_octets, self._lenient)
@@ -198,6 +198,8 @@ class Reading(Receiving):
     def _mail(self, row: Row, argument: str) -> ServerEvent | None:
         limit = self._limits.transactions
         if limit is not None and self._transactions >= limit:
+            if self._too_much_junk():
+                return None
             return self._refuse(self._replies.too_many_transactions, error=False)
         try:
             path, raw = parse_mail(argument)
@@ -237,13 +239,16 @@ class Reading(Receiving):
             for check in self._plan.rcpt_checks:
                 if (refusal := check(self, params)) is not None:
                     return self._refuse(refusal)
-        assert self._sender is not None
-        if self._utf8_line and not self._sender.params.smtputf8:
+        if self._utf8_line and self._sender is not None and not self._sender.params.smtputf8:
             return self._refuse(self._replies.not_utf8)
-        # RFC 5321 4.5.3.1.10: 452, and "the client MUST treat the recipients so far as accepted".
+        # RFC 5321 4.5.3.1.10: 452. A group that was sent at once may go far over the limit, and is not to
+        # blame for it; but not without end.
         if len(self._recipients) >= self._limits.recipients:
-            return self._refuse(self._replies.too_many_recipients, error=False)
-        return self._ask(RcptTo(path, params), row.edge)
+            self._surplus += 1
+            return self._refuse(self._replies.too_many_recipients, error=self._surplus > self._limits.recipients)
+        self._edge = row.edge
+        self._question = question = RcptTo(path, params)
+        return question
 
     def _leniently(self, argument: str) -> str | None:
         """*argument* put right by the first quirk that the config permits and that changes it."""
@@ -285,7 +290,7 @@ class Reading(Receiving):
         if argument:
             return self._bad_argument("RSET")
         self._reset()
-        self._pursued = False
+        self._pursued = 0
         self._say(self._replies.ok)
         self._go(row.edge.ok)
         return None
@@ -373,6 +378,8 @@ class Reading(Receiving):
         return None
 
     def _read_sasl(self) -> ServerEvent | Wait | None:
+        if self._link.out_octets > self._limits.output_octets:
+            return Wait.SEND
         line = self._in.line(self._limits.auth_octets)
         if line is Line.PARTIAL:
             return self._starve()

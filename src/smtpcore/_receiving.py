@@ -8,7 +8,7 @@ from ._config import Row
 from ._deadlines import Deadline
 from ._envelope import Body
 from ._errors import GrammarError
-from ._events import Abort, BodyAborted, BodyBegin, BodyChunk, BodyEnd, Cause, Refused, ServerEvent, Wait
+from ._events import Abort, BodyAborted, BodyBegin, BodyChunk, BodyEnd, Cause, Refused, Reset, ServerEvent, Wait
 from ._framing import Stray
 from ._reply import Reply, fill
 from ._session import Session
@@ -29,6 +29,11 @@ class Receiving(Session):
         self._link.waiting = True
         return _DATA
 
+    def _starve_body(self) -> Wait | None:
+        """The same in the middle of a message, whose deadline stood still while the application was busy."""
+        self._link.resume()
+        return self._starve()
+
     # --- bodies --------------------------------------------------------------------------------------
 
     def _begin_body(self, *, dots: bool) -> IncomingBody:
@@ -46,7 +51,7 @@ class Receiving(Session):
         if body.ended:
             return self._finish("final dot")
         if not len(self._in):
-            return self._starve()
+            return self._starve_body()
         data = self._in.take()
         was_refused = body.refused
         content, rest = body.data(data)
@@ -60,7 +65,7 @@ class Receiving(Session):
         if body.ended or (body.left == 0 and not body.last):
             return self._finish("octets of LAST" if body.last else "octets")
         if body.left and not len(self._in):
-            return self._starve()
+            return self._starve_body()
         was_refused = body.refused
         content = body.chunk(self._in.take(body.left))
         return self._hand_out(body, content, was_refused)
@@ -82,11 +87,10 @@ class Receiving(Session):
             reply = self._body_reply(body)
             replies = self._verdicts if happening != "octets" else 1
             self._discarded = body.raw
-            self._pursued = happening == "octets"
+            self._pursued = int(happening == "octets")
             self._drop()
             self._go(edge.no)
-            for _ in range(replies):
-                self._say_or_close(reply)
+            self._say_repeatedly(reply, replies)
             return None
         if happening == "octets":
             self._say(fill(self._replies.chunk_ok, octets=str(self._chunk[0])))
@@ -94,6 +98,13 @@ class Receiving(Session):
             return None
         self._go(edge.ok)
         return self._ask(BodyEnd(body.octets), self._row("verdict").edge)
+
+    def _say_repeatedly(self, reply: Reply, times: int) -> None:
+        """Say *reply* for each recipient, or once; a 421 ends the session then."""
+        for _ in range(times):
+            self._say(reply)
+        if reply.code == 421:
+            self._close(Cause.REJECTED)
 
     def _body_reply(self, body: IncomingBody) -> Reply:
         if body.reply is not None:
@@ -119,7 +130,7 @@ class Receiving(Session):
         if body is None:
             if size <= self._limits.message_octets:
                 return self._ask(BodyBegin("BDAT"), row.edge)
-            self._reset()
+            self._reports.append(Reset())
             return self._refuse_chunk(self._replies.too_big, report=True)
         was_refused = body.refused
         fits = body.begin_chunk(size, last)
@@ -135,10 +146,11 @@ class Receiving(Session):
     def _refuse_chunk(self, reply: Reply, *, report: bool) -> ServerEvent | None:
         """Refuse the message at a BDAT line: the transaction ends, the octets are consumed, then *reply* is said."""
         size, last = self._chunk
-        self._pursued = not last
+        times = self._verdicts if last else 1
+        self._pursued = int(not last)
         self._drop()
         self._go(self._row("BDAT").edge.no)
-        return self._discard_chunk(size, reply, report=report, error=False)
+        return self._discard_chunk(size, reply, times, report=report, error=False)
 
     def _stray_chunk(self, argument: str, reply: Reply) -> ServerEvent | None:
         """A BDAT out of place: its octets are consumed before *reply*, for they are no commands."""
@@ -148,21 +160,21 @@ class Receiving(Session):
             return self._unreadable_chunk()
         # RFC 3030 2: a pipelining server "MUST be prepared to accept and discard additional BDAT chunks
         # already in the pipeline after the failed BDAT": those are no errors of the client.
-        error = not self._pursued
-        self._pursued = self._pursued and not last
-        return self._discard_chunk(size, reply, report=True, error=error)
+        error = not 0 < self._pursued <= self._limits.chunks
+        self._pursued = 0 if last or not self._pursued else self._pursued + 1
+        return self._discard_chunk(size, reply, 1, report=True, error=error)
 
     def _unreadable_chunk(self) -> Refused:
         # Nobody can tell where the commands go on.
         self._close(Cause.PROTOCOL, "BDAT", self._replies.bad_bdat)
         return Refused(self._line, self._replies.bad_bdat)
 
-    def _discard_chunk(self, size: int, reply: Reply, *, report: bool, error: bool) -> ServerEvent | None:
+    def _discard_chunk(self, size: int, reply: Reply, times: int, *, report: bool, error: bool) -> ServerEvent | None:
         self._discarded += size
         if self._discarded > self._limits.discard_octets:
             self._close(Cause.LIMIT, "discard_octets", self._replies.too_much_discarded)
             return None
-        self._after_drain = (reply, report, error)
+        self._after_drain = (reply, times, report, error)
         self._drain = size
         if size:
             self._link.arm_soon(Deadline.BODY)
@@ -171,15 +183,17 @@ class Receiving(Session):
 
     def _read_drain(self) -> ServerEvent | Wait | None:
         if not len(self._in):
-            return self._starve()
+            return self._starve_body()
         self._drain -= len(self._in.take(self._drain))
         return None if self._drain else self._drained()
 
     def _drained(self) -> ServerEvent | None:
         assert self._after_drain is not None
-        reply, report, error = self._after_drain
+        reply, times, report, error = self._after_drain
         self._after_drain = None
         self._link.disarm(Deadline.BODY)
+        for _ in range(times - 1):
+            self._say(reply)
         if report:
             return self._refuse(reply, error=error)
         self._say_or_close(reply)

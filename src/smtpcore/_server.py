@@ -63,7 +63,8 @@ _TLS: Final = Phase.TLS
 _WRITE: Final = Deadline.WRITE
 _COMMAND: Final = Deadline.COMMAND
 _BODY_PHASES: Final = (Phase.BODY, Phase.CHUNK)
-_COMMAND_DEADLINE: Final = (*COMMAND_PHASES, Phase.AUTH)
+_LINE_PHASES: Final = (*COMMAND_PHASES, Phase.AUTH)
+_IDLE_PHASES: Final = tuple(phase for phase in _LINE_PHASES if phase is not Phase.BDAT)
 
 
 class ServerConnection(Reading):
@@ -121,19 +122,21 @@ class ServerConnection(Reading):
             link.touch(now)
         for deadline in link.clock.expired(now):
             row = DEADLINES[deadline]
-            if self._phase is _CLOSED:  # the last reply does not get through
-                link.clock.disarm(deadline)
-                link.take()
-            elif row.peer_only and not link.waiting:
+            if row.peer_only and not link.waiting:
                 link.restart(deadline, now)
-            elif row.reply is None:
-                link.take()
-                self._close(Cause.TIMED_OUT, deadline.value)
-            elif self._question is not None:
+            elif self._question is not None and row.reply is not None:
                 link.clock.disarm(deadline)
                 self._closing = (Cause.TIMED_OUT, deadline.value, getattr(self._replies, row.reply))
             else:
-                self._close(Cause.TIMED_OUT, deadline.value, getattr(self._replies, row.reply))
+                self._expire(deadline, row.reply)
+                break
+
+    def _expire(self, deadline: Deadline, reply: str | None) -> None:
+        if reply is None:  # a reply would not get through
+            self._link.take()
+            self._link.clock.disarm(deadline)
+        if self._phase is not _CLOSED:
+            self._close(Cause.TIMED_OUT, deadline.value, None if reply is None else getattr(self._replies, reply))
 
     def tls_started(self, info: TlsInfo) -> None:
         """The handshake that `Wait.TLS` asked for is done. All that the client said before is forgotten.
@@ -178,8 +181,9 @@ class ServerConnection(Reading):
             link.touch(now)
         out = link.take()
         if out:
-            link.restart(_WRITE, now)
-            if self._phase in _COMMAND_DEADLINE and not self._drain:
+            if not link.clock.armed(_WRITE):  # who takes some octets slowly does not earn more time
+                link.restart(_WRITE, now)
+            if self._phase in _LINE_PHASES and not self._drain:
                 link.restart(_COMMAND, now)
         return out
 
@@ -204,8 +208,8 @@ class ServerConnection(Reading):
                 return self._reports.popleft()
             if self._question is not None:
                 return _REPLY
-            if self._closing is not None:
-                self._close_if_idle()
+            if self._closing is not None and self._close_if_idle():
+                continue
             event = self._read_drain() if self._drain else STEPS[self._phase](self)
             if event is not None:
                 return event
@@ -318,9 +322,12 @@ class ServerConnection(Reading):
             self._closing = (Cause.SHUTDOWN, "", reply)
             self._close_if_idle()
 
-    def _close_if_idle(self) -> None:
-        if self._closing is not None and self._question is None and self._phase in _COMMAND_DEADLINE:
-            self._close(*self._closing)
+    def _close_if_idle(self) -> bool:
+        """End a session that is to end, if this is a legal moment; whether it was."""
+        if self._closing is None or self._question is not None or self._drain or self._phase not in _IDLE_PHASES:
+            return False
+        self._close(*self._closing)
+        return True
 
     def _stale(self, to: Question) -> None:
         if to is not self._orphan:
@@ -372,7 +379,8 @@ class ServerConnection(Reading):
         self._sender = to
         self._transactions += 1
         self._discarded = 0
-        self._pursued = False
+        self._pursued = 0
+        self._surplus = 0
         self._say(self._replies.sender_ok if reply is None else reply)
         self._go(self._edge.ok)
 
@@ -403,7 +411,9 @@ class ServerConnection(Reading):
         self._junk = 0
         self._go(self._edge.ok)
         for verdict in verdicts:
-            self._say_or_close(verdict)
+            self._say(verdict)
+        if any(verdict.code == 421 for verdict in verdicts):
+            self._close(Cause.REJECTED)
 
     def _accept_verify(self, to: Verify, reply: Reply | None) -> None:
         self._question = None
@@ -420,8 +430,11 @@ class ServerConnection(Reading):
 
     def _accept_xclient(self, to: XClient, reply: Reply | None) -> None:
         self._question = None
+        # A new session, so it is not known who the client is, but for what the application knows.
         self._hello = None
+        self._identity = None
         self._offered = frozenset()
+        self._open_gates()
         self._link.send((reply or self._replies.greeting).wire(False))
         self._go(self._edge.ok)
 

@@ -42,43 +42,10 @@ class Session:
     """State, facts, and the moves that all commands share."""
 
     __slots__ = (
-        "_after_drain",
-        "_auth_attempts",
-        "_body",
-        "_chunk",
-        "_closing",
-        "_discarded",
-        "_drain",
-        "_early",
-        "_edge",
-        "_enhanced",
-        "_errors",
-        "_exchange",
-        "_hello",
-        "_identity",
-        "_in",
-        "_junk",
-        "_lenient",
-        "_limits",
-        "_line",
-        "_link",
-        "_offered",
-        "_orphan",
-        "_peer",
-        "_phase",
-        "_plan",
-        "_pursued",
-        "_question",
-        "_quirks",
-        "_recipients",
-        "_replies",
-        "_reports",
-        "_rows",
-        "_sender",
-        "_table",
-        "_tls",
-        "_transactions",
-        "_unknown",
+        "_after_drain", "_auth_attempts", "_body", "_chunk", "_closing", "_discarded", "_drain", "_early", "_edge",
+        "_enhanced", "_errors", "_exchange", "_hello", "_identity", "_in", "_junk", "_lenient", "_limits", "_line",
+        "_link", "_offered", "_orphan", "_peer", "_phase", "_plan", "_pursued", "_question", "_quirks", "_recipients",
+        "_replies", "_reports", "_rows", "_sender", "_surplus", "_table", "_tls", "_transactions", "_unknown",
         "_utf8_line",
     )  # fmt: skip
 
@@ -113,9 +80,11 @@ class Session:
         self._utf8_line = False
 
         self._drain = 0
-        self._after_drain: tuple[Reply, bool, bool] | None = None  # whether to report it, and as an error
+        self._after_drain: tuple[Reply, int, bool, bool] | None = None  # how often; reported; as an error
         self._discarded = 0
-        self._pursued = False  # chunks may still come that were sent before one was refused
+        # Chunks that may still come as they were sent before one was refused; 0 where there are none.
+        self._pursued = 0
+        self._surplus = 0  # recipients over the limit in this transaction
 
         self._errors = 0
         self._junk = 0
@@ -202,6 +171,8 @@ class Session:
     @property
     def wants_data(self) -> bool:
         """Whether to read now. False is back-pressure: stop reading from the socket."""
+        if self._link.waiting:  # a limit may be as long as the buffer
+            return True
         return len(self._in) < self._limits.buffered_octets and self._phase is not Phase.CLOSED
 
     # --- moves -------------------------------------------------------------------------------------
@@ -221,7 +192,10 @@ class Session:
             self._rows = self._table[phase]
 
     def _say(self, reply: Reply) -> None:
-        self._link.send(reply.wire(self._enhanced))
+        link = self._link  # as Link.send does, but on the path of every command
+        octets = reply.wire(self._enhanced)
+        link.out.append(octets)
+        link.out_octets += len(octets)
 
     def _ask(self, question: Question, edge: Edge) -> Question:
         self._edge = edge

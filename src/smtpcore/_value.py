@@ -7,7 +7,6 @@ where the tests run.
 """
 
 import sys
-from collections.abc import Callable
 from typing import Any, TypeVar, dataclass_transform
 
 import attrs
@@ -21,17 +20,19 @@ FROZEN = sys.flags.dev_mode
 @dataclass_transform(frozen_default=True, field_specifiers=(attrs.field,))
 def value(cls: _C) -> _C:
     """Make *cls* a value: slots, ``__init__`` from the annotations, equality and hash by content."""
-    return _define(cls)
+    return _define(cls, kw_only=False)
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(attrs.field,))
 def settings(cls: _C) -> _C:
     """A value whose fields are given by keyword only, for configuration."""
-    return _define_settings(cls)
+    return _define(cls, kw_only=True)
 
 
-_define: Callable[[_C], _C] = attrs.define(frozen=FROZEN, unsafe_hash=True)
-_define_settings: Callable[[_C], _C] = attrs.define(frozen=FROZEN, unsafe_hash=True, kw_only=True)
+def _define(cls: _C, *, kw_only: bool) -> _C:
+    # None leaves a hash of the class's own alone; True would replace it.
+    unsafe_hash = None if "__hash__" in vars(cls) else True
+    return attrs.define(frozen=FROZEN, unsafe_hash=unsafe_hash, kw_only=kw_only)(cls)
 
 
 def fields(cls: type) -> tuple["attrs.Attribute[Any]", ...]:

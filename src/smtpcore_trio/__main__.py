@@ -1,0 +1,7 @@
+"""``python -m smtpcore_trio`` is the command ``smtpcore``."""
+
+import sys
+
+from .cli import main
+
+sys.exit(main())

@@ -1,0 +1,169 @@
+"""What an application says to a client: the `Session`, one for each connection.
+
+Every method is asked about one thing and answers by its return value, or from any depth by raising
+`Refuse`. Time and cancellation are Trio's; a method may take as long as it needs, and meanwhile nothing
+more is read from the client.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Protocol
+
+from smtpcore import (
+    Abort,
+    Envelope,
+    Extended,
+    Hello,
+    Identity,
+    Limits,
+    MailFrom,
+    PasswordCheck,
+    Peer,
+    RcptTo,
+    Reply,
+    SecretWanted,
+    StoredKey,
+    TlsInfo,
+    TokenCheck,
+    Verify,
+    XClient,
+)
+
+
+class Refuse(Exception):
+    """Raised by a session to say no.
+
+    Args:
+        reply: 4xx or 5xx; after a 421 the connection is closed.
+
+    Raises:
+        ValueError: *reply* does not say no.
+    """
+
+    def __init__(self, reply: Reply) -> None:
+        if reply.code < 400:
+            raise ValueError(f"a {reply.code} reply refuses nothing")
+        super().__init__(str(reply))
+        self.reply = reply
+
+
+class Aborted(Exception):
+    """Raised by the body that `Session.data` reads: the message will not be completed.
+
+    Drop what was kept of it, and let this pass. The client hears a reply of the engine's, where it is
+    still there.
+    """
+
+    def __init__(self, reason: Abort) -> None:
+        super().__init__(reason.value)
+        self.reason = reason
+
+
+class Facts(Protocol):
+    """What is known of a connection at the moment; for reading only."""
+
+    @property
+    def peer(self) -> Peer:
+        """Who is at the other end."""
+
+    @property
+    def tls(self) -> TlsInfo | None:
+        """What the TLS layer said; None in the clear."""
+
+    @property
+    def hello(self) -> Hello | None:
+        """The client's accepted EHLO, HELO or LHLO."""
+
+    @property
+    def identity(self) -> Identity | None:
+        """Who has authenticated."""
+
+    @property
+    def envelope(self) -> Envelope | None:
+        """The transaction so far; None where there is none."""
+
+    @property
+    def limits(self) -> Limits:
+        """The limits in force."""
+
+
+class Session(Protocol):
+    """The application's side of one connection.
+
+    Where a method returns ``Reply | None``, None is the stock yes, a 2xx reply is a yes in other words,
+    and a 4xx or 5xx reply is a no. An exception other than `Refuse` is logged, and the client is told of
+    a local error.
+    """
+
+    async def connected(self, peer: Peer) -> Reply | None:
+        """A client has connected. No: it is told so, and the connection is closed."""
+
+    async def hello(self, event: Hello) -> Reply | None:
+        """EHLO, HELO or LHLO. Between BDAT chunks it comes while `data` reads; accepting it aborts that."""
+
+    async def authenticate(self, check: PasswordCheck | SecretWanted | TokenCheck) -> StoredKey | bool:
+        """A password or a token: whether it is right. `SecretWanted`: the key, or False where there is none."""
+
+    async def mail(self, event: MailFrom) -> Reply | None:
+        """MAIL: a transaction begins."""
+
+    async def rcpt(self, event: RcptTo) -> Reply | None:
+        """RCPT: a recipient more."""
+
+    async def data(self, body: AsyncIterator[bytes]) -> Reply | Sequence[Reply]:
+        """A message. The reply to it is what decides whose it is from then on.
+
+        Args:
+            body: its octets, unstuffed. They are read from the client only as they are taken here, and
+                the client is asked for them only when the first is wanted: a no before that is the reply to
+                DATA. Whoever leaves early need not read the rest.
+
+        Returns:
+            One reply, or in LMTP one for each recipient.
+
+        Raises:
+            Aborted: by *body*.
+        """
+
+    async def reset(self) -> None:
+        """The client has dropped the transaction."""
+
+    async def extended(self, question: Verify | Extended | XClient) -> Reply | None:
+        """VRFY, EXPN, XCLIENT or a verb of an extension, where the config lets them be asked."""
+
+
+class BaseSession:
+    """A session with stock answers: whatever is asked is taken, but no credential and no message."""
+
+    def __init__(self, facts: Facts) -> None:
+        self.facts = facts
+
+    async def connected(self, peer: Peer) -> Reply | None:
+        """Greet everybody."""
+        return None
+
+    async def hello(self, event: Hello) -> Reply | None:
+        """Greet back."""
+        return None
+
+    async def authenticate(self, check: PasswordCheck | SecretWanted | TokenCheck) -> StoredKey | bool:
+        """Nobody is known."""
+        return False
+
+    async def mail(self, event: MailFrom) -> Reply | None:
+        """Take any sender."""
+        return None
+
+    async def rcpt(self, event: RcptTo) -> Reply | None:
+        """Take any recipient."""
+        return None
+
+    async def data(self, body: AsyncIterator[bytes]) -> Reply | Sequence[Reply]:
+        """Refuse the message, since nothing is done with it."""
+        return Reply(554, "No message is taken here", "5.3.2")
+
+    async def reset(self) -> None:
+        """Nothing to forget."""
+
+    async def extended(self, question: Verify | Extended | XClient) -> Reply | None:
+        """Know no extension."""
+        return Reply(502, "Command not implemented", "5.5.1")
