@@ -102,7 +102,7 @@ class Reading(Receiving):
             self._reports.append(Deviation(Quirk.BARE_LF))
         edge = row.edge
         if edge.ends_group and received.pos < len(received.data) and self._early_input():
-            return Refused(line, self._replies.early_input)
+            return Refused(self._shown(), self._replies.early_input)
         if edge.junk and self._too_much_junk():
             return None
         argument = argument.rstrip(" \t")
@@ -156,12 +156,14 @@ class Reading(Receiving):
             return self._refuse_data(replies.bad_sequence)
         if verb in self._plan.commands:
             return self._refuse(replies.bad_sequence)
+        if self._guarded:
+            self._line = b"***"
         if self._hello is None:
             self._unknown += 1
             if self._unknown > self._limits.unknown_before_hello:
                 self._close(Cause.PROTOCOL, "unknown_before_hello", replies.foreign_protocol)
                 return None
-        if any(c < " " or c == "\x7f" for c in verb + argument):
+        if not (verb + argument).isprintable():
             return self._refuse(replies.bad_line)
         return self._refuse(replies.not_implemented if verb in KNOWN_VERBS else replies.unknown_command)
 
@@ -383,7 +385,7 @@ class Reading(Receiving):
         line = self._in.line(self._limits.auth_octets)
         if line is Line.PARTIAL:
             return self._starve()
-        self._line = b"AUTH "
+        self._line = b"AUTH"
         assert self._exchange is not None
         if line is Line.FLOOD:
             self._close(Cause.LIMIT, "swallowed_octets", self._replies.too_long_line_closing)
@@ -404,6 +406,7 @@ class Reading(Receiving):
             self._reports.append(self._ask(step, edge))
         elif step.identity is not None:
             self._exchange = None
+            self._guarded = False
             self._identity = step.identity
             self._open_gates()
             self._go(edge.ok)
@@ -411,6 +414,7 @@ class Reading(Receiving):
             self._reports.append(Authenticated(exchange.name, step.identity))
         else:
             self._exchange = None
+            self._guarded = True
             self._go(edge.no)
             reply = self._counted(exchange.rejection or getattr(self._replies, step.reply))
             self._reports.append(AuthFailed(exchange.name, exchange.username, reply))

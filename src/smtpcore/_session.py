@@ -43,10 +43,10 @@ class Session:
 
     __slots__ = (
         "_after_drain", "_auth_attempts", "_body", "_chunk", "_closing", "_discarded", "_drain", "_early", "_edge",
-        "_enhanced", "_errors", "_exchange", "_hello", "_identity", "_in", "_junk", "_lenient", "_limits", "_line",
-        "_link", "_offered", "_orphan", "_peer", "_phase", "_plan", "_pursued", "_question", "_quirks", "_recipients",
-        "_replies", "_reports", "_rows", "_sender", "_surplus", "_table", "_tls", "_transactions", "_unknown",
-        "_utf8_line",
+        "_enhanced", "_errors", "_exchange", "_guarded", "_hello", "_identity", "_in", "_junk", "_lenient", "_limits",
+        "_line", "_link", "_offered", "_orphan", "_peer", "_phase", "_plan", "_pursued", "_question", "_quirks",
+        "_recipients", "_replies", "_reports", "_rows", "_sender", "_surplus", "_table", "_tls", "_transactions",
+        "_unknown", "_utf8_line",
     )  # fmt: skip
 
     def __init__(self, config: ServerConfig, peer: Peer, tls: TlsInfo | None, dialect: Dialect) -> None:
@@ -91,6 +91,8 @@ class Session:
         self._unknown = 0
         self._transactions = 0
         self._auth_attempts = 0
+        # AUTH was refused: a client that does not wait for replies goes on with its password.
+        self._guarded = False
 
         self._phase = Phase.CONNECT
         self._open_gates()
@@ -204,11 +206,18 @@ class Session:
 
     def _refuse(self, reply: Reply, *, error: bool = True) -> Refused:
         """Say *reply* to the present command; it counts as an error unless *error* is false."""
-        line = self._line[:5] + b"***" if self._line[:5].upper() == b"AUTH " else self._line
+        line = self._shown()
         if error:
             reply = self._counted(reply)
         self._say_or_close(reply, Cause.LIMIT)
         return Refused(line, reply)
+
+    def _shown(self) -> bytes:
+        """The present command as a report may show it."""
+        if self._line[:4].upper() == b"AUTH":
+            self._guarded = True
+            return b"AUTH ***"
+        return self._line
 
     def _counted(self, reply: Reply) -> Reply:
         """*reply* to an error of the client's, or the reply to one too many."""
