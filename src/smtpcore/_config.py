@@ -100,11 +100,18 @@ class ServerConfig:
 
 @value
 class Row:
-    """An edge as a connection looks it up: with the verb that brought it, and what bars it now."""
+    """An edge as a connection looks it up.
+
+    Args:
+        verb: of the extension that brought it.
+        barred: the name of the stock reply that bars it now.
+        checked: whether there is anything to look at before its handler.
+    """
 
     edge: Edge
     verb: Verb | None
     barred: str | None
+    checked: bool
 
 
 class Plan:
@@ -151,7 +158,8 @@ class Plan:
 
     def _row(self, edge: Edge, shut: frozenset[Gate]) -> Row:
         barred = next((gate.value for gate in Gate if gate in shut and gate in edge.gates), None)
-        return Row(edge, self._verbs.get(edge), barred)
+        lenient = Quirk.BARE_LF in self.config.quirks
+        return Row(edge, self._verbs.get(edge), barred, edge.ends_group or edge.junk or barred is not None or lenient)
 
 
 _Params = TypeVar("_Params", MailParams, RcptParams)

@@ -98,18 +98,20 @@ class Reading(Receiving):
             row = self._rows.get(verb)
             if row is None:
                 return self._out_of_place(verb, argument)
-        if self._lenient and received.bare_lf:
-            self._reports.append(Deviation(Quirk.BARE_LF))
-        edge = row.edge
-        if edge.ends_group and received.pos < len(received.data) and self._early_input():
-            return Refused(self._shown(), self._replies.early_input)
-        if edge.junk and self._too_much_junk():
-            return None
-        argument = argument.rstrip(" \t")
-        if row.barred is not None:
-            barred: Reply = getattr(self._replies, row.barred)
-            return self._stray_chunk(argument, barred) if verb == "BDAT" else self._refuse(barred)
-        return _HANDLERS.get(verb, _extended)(self, row, argument)
+        if row.checked:
+            if self._lenient and received.bare_lf:
+                self._reports.append(Deviation(Quirk.BARE_LF))
+            if row.edge.ends_group and received.pos < len(received.data) and self._early_input():
+                return Refused(self._shown(), self._replies.early_input)
+            if row.edge.junk and self._too_much_junk():
+                return None
+            if row.barred is not None:
+                return self._refuse_barred(verb, argument, row.barred)
+        return _HANDLERS.get(verb, _extended)(self, row, argument.rstrip(" \t"))
+
+    def _refuse_barred(self, verb: str, argument: str, barred: str) -> ServerEvent | None:
+        reply: Reply = getattr(self._replies, barred)
+        return self._stray_chunk(argument.rstrip(" \t"), reply) if verb == "BDAT" else self._refuse(reply)
 
     def _too_much_junk(self) -> bool:
         self._junk += 1
