@@ -1,15 +1,22 @@
-"""Write docs/reference.md from what the engine runs; ``--check`` only says whether it is stale."""
+"""Write the pages that are made from the code and the tests; ``--check`` only says which are stale."""
 
+import ast
+import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from smtpcore import Limits, __main__ as tells
 
-PAGE = Path(__file__).parent / "reference.md"
+DOCS = Path(__file__).parent
+TESTS = DOCS.parent / "tests"
+sys.path.insert(0, str(TESTS))
+
+from hostile_rows import ROWS  # noqa: E402
 
 
-def page() -> str:
-    """The page as it should be."""
+def reference() -> str:
+    """What the engine runs."""
     return f"""# Reference
 
 Made from the code by `make docs`; do not edit. `python -m smtpcore TOPIC` prints each part.
@@ -25,7 +32,7 @@ The server's phases and what leads from one to another. An edge marked ✗ is ta
 
 A verb with no edge from the present phase is answered with 503; an unknown one with 500; a known one that is not
 enabled with 502; a malformed argument with 501. None of these asks the application. After a refused BDAT, and after a
-BDAT out of place, its octets are consumed before the reply.
+BDAT out of place, its octets are consumed before the reply. In LMTP, LHLO stands for EHLO and HELO.
 
 {tells.edges()}
 ## Limits
@@ -52,16 +59,79 @@ The replies that the engine gives by itself. Replace any of them in `ServerConfi
 {tells.replies()}"""
 
 
+def _tests() -> Iterator[tuple[Path, ast.FunctionDef | ast.AsyncFunctionDef]]:
+    for path in sorted(TESTS.rglob("test_*.py")):
+        if "node_modules" not in path.parts:
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
+                    yield path, node
+
+
+def _marked(node: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[str]:
+    for mark in node.decorator_list:
+        if isinstance(mark, ast.Call) and ast.unparse(mark.func) == "pytest.mark.catalogue":
+            yield from (argument.value for argument in mark.args if isinstance(argument, ast.Constant))
+
+
+def hostile() -> str:
+    """The catalogue, and the tests that prove each row."""
+    proofs: dict[str, set[str]] = {}
+    for path, node in _tests():
+        for row in _marked(node):
+            proofs.setdefault(row, set()).add(path.relative_to(TESTS).as_posix())
+    lines = [f"| {row} | {what} | {' '.join(sorted(proofs.get(row, ())))} |" for row, what in ROWS.items()]
+    return "\n".join(
+        [
+            "# What hostile and broken peers send",
+            "",
+            "Made by `make docs`; do not edit. Each row is a class of failure that SMTP software has had, what this",
+            "package does instead, and the test files that prove it.",
+            "",
+            "| row | class | proof |",
+            "|---|---|---|",
+            *lines,
+            "",
+        ]
+    )
+
+
+def conformance() -> str:
+    """The sections of the RFCs, and the dialogues that hold the engine to them."""
+    lines = [
+        "# Conformance",
+        "",
+        "Made by `make docs`; do not edit. The sections of the RFCs that have dialogues in `tests/rfc`, which are held",
+        "line by line and again octet by octet.",
+    ]
+    found: dict[str, list[tuple[str, str]]] = {}
+    for path, node in _tests():
+        rfc = re.fullmatch(r"test_rfc(\d+)", path.stem)
+        section = re.match(r"test_((?:\d+_)+|appendix_[a-z]\d*_)(.*)", node.name)
+        if rfc and section:
+            number = section[1].rstrip("_").replace("appendix_", "appendix ").replace("_", ".")
+            found.setdefault(rfc[1], []).append((number, section[2].replace("_", " ")))
+    for rfc, sections in sorted(found.items(), key=lambda item: int(item[0])):
+        lines += ["", f"## RFC {rfc}", "", "| section | what is held |", "|---|---|"]
+        lines += [f"| {number} | {what} |" for number, what in sections]
+    return "\n".join([*lines, ""])
+
+
+PAGES = {"reference.md": reference, "hostile.md": hostile, "conformance.md": conformance}
+
+
 def main() -> int:
-    """Write the page, or check it."""
-    fresh = page()
-    if "--check" not in sys.argv:
-        PAGE.write_text(fresh, encoding="utf-8")
-        return 0
-    if PAGE.exists() and PAGE.read_text(encoding="utf-8") == fresh:
-        return 0
-    sys.stderr.write("docs/reference.md is stale: run make docs\n")
-    return 1
+    """Write the pages, or check them."""
+    stale = []
+    for name, made in PAGES.items():
+        page, fresh = DOCS / name, made()
+        if not page.exists() or page.read_text(encoding="utf-8") != fresh:
+            stale.append(name)
+            if "--check" not in sys.argv:
+                page.write_text(fresh, encoding="utf-8")
+    if stale and "--check" in sys.argv:
+        sys.stderr.write(f"stale: {', '.join(stale)}; run make docs\n")
+        return 1
+    return 0
 
 
 if __name__ == "__main__":

@@ -145,8 +145,7 @@ def _start(reply: Reply) -> str:
 
 _SCRIPT: Final = (
     b"EHLO client.example\r\n",
-    b"MAIL FROM:<alice@client.example> SIZE=58\r\n"
-    b"RCPT TO:<bob@example.org>\r\nRCPT TO:<nobody@example.org>\r\nDATA\r\n",
+    b"MAIL FROM:<alice@client.example>\r\nRCPT TO:<bob@example.org>\r\nRCPT TO:<nobody@example.org>\r\nDATA\r\n",
     b"Subject: hello\r\n\r\nA message that never saw a socket.\r\n..\r\n.\r\n",
     b"QUIT\r\n",
 )

@@ -14,11 +14,12 @@ class IncomingBody:
     whether they are wanted.
     """
 
-    __slots__ = ("_decoder", "_limits", "abort", "chunks", "ended", "last", "left", "octets", "raw", "reply")
+    __slots__ = ("_decoder", "_limits", "abort", "chunks", "ended", "last", "left", "octets", "raw", "refused", "reply")
 
     def __init__(self, limits: Limits, stray: Stray, *, dots: bool) -> None:
         self._decoder = BodyDecoder(stray, dots=dots)
         self._limits = limits
+        self.refused = False
         self.abort: Abort | None = None
         self.reply: Reply | None = None  # what the application wants said at the end
         self.octets = 0
@@ -28,10 +29,14 @@ class IncomingBody:
         self.last = False
         self.ended = False
 
-    @property
-    def refused(self) -> bool:
-        """Whether the message will not be taken."""
-        return self.abort is not None or self.reply is not None
+    def refuse(self, reply: Reply) -> None:
+        """Take no more of the message, and say *reply* at its end."""
+        self.refused = True
+        self.reply = reply
+
+    def _abort(self, reason: Abort) -> None:
+        self.refused = True
+        self.abort = reason
 
     @property
     def overflown(self) -> bool:
@@ -52,7 +57,7 @@ class IncomingBody:
         self.last = last
         fits = self.octets + size <= self._limits.message_octets and self.chunks <= self._limits.chunks
         if not fits and self.abort is None:
-            self.abort = Abort.TOO_BIG
+            self._abort(Abort.TOO_BIG)
         return fits
 
     def chunk(self, data: bytes) -> bytes:
@@ -70,9 +75,9 @@ class IncomingBody:
             return b""
         room = self._limits.message_octets - self.octets
         if len(content) > room:
-            self.abort = Abort.TOO_BIG
+            self._abort(Abort.TOO_BIG)
             content = content[:room]
         elif self._decoder.stray_found:
-            self.abort = Abort.STRAY_OCTETS
+            self._abort(Abort.STRAY_OCTETS)
         self.octets += len(content)
         return content

@@ -135,6 +135,10 @@ class Stray(enum.Enum):
     NORMALISE = "make a line end of a bare CR or LF; refuse the message for a NUL"
 
 
+# Members of an enum are looked up by Python code in CPython 3.11: too slow for every read.
+_KEEP: Final = Stray.KEEP
+_REJECT: Final = Stray.REJECT
+
 _END: Final = b"\r\n.\r\n"
 _STUFFED: Final = b"\r\n."
 _HOLDS: Final = (b"\r\n.\r", b"\r\n.", b"\r\n", b"\r")
@@ -194,12 +198,12 @@ class BodyDecoder:
         held, self._held = self._held, b""
         if not held or self.stray_found:
             return b""
-        self.stray_found = self._policy is Stray.REJECT
+        self.stray_found = self._policy is _REJECT
         return b"" if self.stray_found else b"\r\n"
 
     def _few_dots(self, piece: bytes) -> tuple[bytes, int] | None:
         """The fast way, for long lines of which few begin with a dot; None where it is not for this piece."""
-        if self.stray_found or self._policy is Stray.KEEP or piece.count(b"\n") * _SHORT_LINE > len(piece):
+        if self.stray_found or self._policy is _KEEP or piece.count(b"\n") * _SHORT_LINE > len(piece):
             return None
         parts: list[bytes] = []
         start, stop, rest, held = 0, len(piece), -1, b""
@@ -243,12 +247,12 @@ class BodyDecoder:
         if self.stray_found:
             return b"", rest
         content = piece.replace(_STUFFED, b"\r\n")
-        if self._policy is Stray.KEEP or self._clean(content):
+        if self._policy is _KEEP or self._clean(content):
             return content, rest
         return self._strayed(content), rest
 
     def _plain(self, data: bytes) -> bytes:
-        if self._policy is Stray.KEEP:
+        if self._policy is _KEEP:
             return data
         if self.stray_found:
             return b""
@@ -274,9 +278,9 @@ class BodyDecoder:
         Dropping dots joins no CR to a LF and parts none, so this can be judged after it.
         """
         stray = content.find(b"\0")
-        if self._policy is Stray.REJECT and (match := _stray(content)):
+        if self._policy is _REJECT and (match := _stray(content)):
             stray = match.start()
         if stray >= 0:
             self.stray_found = True
             content = content[:stray]
-        return content if self._policy is Stray.REJECT else _line_end.sub(b"\r\n", content)
+        return content if self._policy is _REJECT else _line_end.sub(b"\r\n", content)

@@ -26,7 +26,7 @@ from ._commands import (
 )
 from ._config import FOREIGN_VERBS, KNOWN_VERBS, Row, UnknownParameter, decode_params
 from ._dialect import EarlyInput
-from ._envelope import NO_MAIL_PARAMS, NO_RCPT_PARAMS, Body, MailParams, RcptParams
+from ._envelope import NO_MAIL_PARAMS, NO_RCPT_PARAMS, MailParams, RcptParams
 from ._errors import GrammarError
 from ._events import (
     Authenticated,
@@ -50,7 +50,7 @@ from ._events import (
 from ._framing import Line
 from ._grammar import unfit
 from ._machine import Phase
-from ._receiving import Receiving
+from ._receiving import BINARY_MIME, Receiving
 from ._reply import Reply, fill
 from ._value import evolve
 from .extensions import Param
@@ -275,7 +275,7 @@ class Reading(Receiving):
         if argument:
             return self._refuse_data(fill(self._replies.syntax, syntax=self._plan.syntax["DATA"]))
         assert self._sender is not None
-        if self._sender.params.body is Body.BINARY_MIME:
+        if self._sender.params.body is BINARY_MIME:
             # RFC 3030 3: BINARYMIME "cannot be used with the DATA command": 503.
             return self._refuse_data(self._replies.bad_sequence)
         return self._ask(BodyBegin("DATA"), row.edge)

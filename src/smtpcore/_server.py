@@ -305,7 +305,7 @@ class ServerConnection(Reading):
         if reply.code < 400:
             raise LocalProtocolError(f"a {reply.code} reply rejects nothing")
         if not self._body.refused:
-            self._body.reply = reply
+            self._body.refuse(reply)
 
     def close(self, reply: Reply | None = None) -> None:
         """End the session in good order: *reply*, by default 421, at the next moment that one is legal.
