@@ -17,7 +17,7 @@ FUZZ_TARGETS := $(filter-out fuzz/_%,$(wildcard fuzz/*.py))
 BENCHMARKS := $(wildcard benchmarks/bench_*.py)
 
 .NOTPARALLEL:
-.PHONY: run test lint format types unit bench-smoke fuzz-smoke docs bench fuzz clean
+.PHONY: run test lint format types unit bench-smoke fuzz-smoke docs bench fuzz mutants clean
 
 run: $(VENV)/.run
 	$(BIN)/smtpcore serve $(ARGS)
@@ -55,6 +55,10 @@ bench: $(VENV)/.dev
 
 fuzz: $(VENV)/.dev
 	set -e; for target in $(FUZZ_TARGETS); do $(BIN)/python $$target --seconds=$(FUZZ_SECONDS); done
+
+# Whether a test fails when the engine is changed in one place (docs/proof.md); ARGS may name files.
+mutants: $(VENV)/.dev
+	PYTHONMALLOC=pymalloc $(BIN)/python -X dev tests/mutation/run.py $(ARGS)
 
 clean:
 	rm -rf $(VENV) build dist htmlcov mutants fuzz/.work .coverage .coverage.* \

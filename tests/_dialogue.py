@@ -32,6 +32,7 @@ from smtpcore import (
     MailFrom,
     PasswordCheck,
     Peer,
+    Phase,
     Question,
     RcptTo,
     Reply,
@@ -52,7 +53,8 @@ TLS = TlsInfo("TLSv1.3", "TLS_AES_128_GCM_SHA256")
 HOSTNAME = "mx.example.org"
 CONFIG = ServerConfig(hostname=HOSTNAME)
 ACCEPTABLE = (
-    Connected, Hello, StartTls, PasswordCheck, TokenCheck, MailFrom, RcptTo, BodyBegin, BodyEnd, Verify, Extended, XClient,
+    Connected, Hello, StartTls, PasswordCheck, TokenCheck, MailFrom, RcptTo, BodyBegin, BodyEnd, Verify, Extended,
+    XClient,
 )  # fmt: skip
 QUESTIONS = get_args(Question)
 
@@ -168,6 +170,28 @@ class Driver:
     def body(self) -> bytes:
         """All octets of messages that came out."""
         return b"".join(event.data for event in self.seen(BodyChunk))
+
+
+def ready(**changes: Any) -> Driver:
+    """A session after EHLO."""
+    driver = Driver(config(**changes))
+    driver.say("EHLO client.example")
+    return driver
+
+
+def opened(**changes: Any) -> Driver:
+    """A session with a transaction that has a recipient."""
+    driver = ready(**changes)
+    driver.say("MAIL FROM:<>", "RCPT TO:<a@example.org>")
+    return driver
+
+
+def in_data(**changes: Any) -> Driver:
+    """A session in a message, by DATA."""
+    driver = opened(**changes)
+    driver.say("DATA")
+    assert driver.conn.phase is Phase.BODY
+    return driver
 
 
 def codes(out: bytes) -> list[str]:

@@ -6,10 +6,12 @@ from typing import TypeVar
 
 _T = TypeVar("_T")
 
-# Twice the input takes twice the time where the growth is linear, and four times where it is quadratic.
-MOST = 3.0
-# Shorter times are noise. What is still as fast at the largest size may grow as it likes.
-MEASURABLE = 0.002
+# Of twice the input, three times the time is too much; so of eight times the input, 27 times. There a linear
+# function takes 8 and a quadratic one 64, which no noise of the machine makes look alike.
+TIMES = 8
+MOST = 27.0
+# Shorter times are noise.
+MEASURABLE = 0.001
 
 
 def _seconds(run: Callable[[_T], object], subject: _T, rounds: int) -> float:
@@ -22,19 +24,19 @@ def _seconds(run: Callable[[_T], object], subject: _T, rounds: int) -> float:
 
 
 def assert_linear(
-    run: Callable[[_T], object], make: Callable[[int], _T], size: int = 480, largest: int = 1 << 20
+    run: Callable[[_T], object], make: Callable[[int], _T], size: int = 480, largest: int = 1 << 17
 ) -> None:
-    """Fail where *run* takes three times as long for ``make(2 * n)`` as for ``make(n)``.
+    """Fail where *run* takes 27 times as long for ``make(8 * n)`` as for ``make(n)``.
 
-    *n* starts at *size* and is doubled until the time can be measured, or *n* is *largest*; a ratio
-    that is too high has to be so three times over, for the machine has other things to do.
+    *n* starts at *size* and is doubled until the time can be measured, or ``8 * n`` is *largest*: what is
+    fast even then may grow as it likes. A ratio that is too high has to be so three times over.
     """
-    while _seconds(run, make(size), 2) < MEASURABLE and size < largest:
+    while _seconds(run, make(size), 2) < MEASURABLE and 2 * TIMES * size <= largest:
         size *= 2
     ratios = []
-    for rounds in (3, 5, 9):
-        once, twice = make(size), make(2 * size)
-        ratios.append(_seconds(run, twice, rounds) / max(_seconds(run, once, rounds), MEASURABLE / 4))
+    for rounds in (2, 3, 5):
+        once, more = make(size), make(TIMES * size)
+        ratios.append(_seconds(run, more, rounds) / max(_seconds(run, once, rounds + 3), MEASURABLE / 4))
         if ratios[-1] < MOST:
             return
-    raise AssertionError(f"{size} to {2 * size}: {', '.join(f'{ratio:.1f}' for ratio in ratios)} times the time")
+    raise AssertionError(f"{size} to {TIMES * size}: {', '.join(f'{ratio:.1f}' for ratio in ratios)} times the time")

@@ -184,6 +184,11 @@ def test_a_chunk_that_is_not_the_last_does_not_end() -> None:
     assert body.ended
 
 
+def test_nothing_has_come_yet() -> None:
+    body = IncomingBody(LIMITS, Stray.REJECT, dots=False)
+    assert (body.octets, body.raw, body.chunks, body.left, body.last, body.ended) == (0, 0, 0, 0, False, False)
+
+
 def test_an_empty_message() -> None:
     body, content, fits = by_chunks([([], 0, True)])
     assert (body.ended, content, fits, body.octets, body.abort) == (True, b"", [True], 0, None)

@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from hypothesis import strategies as st
+from hypothesis import settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from smtpcore._deadlines import DEADLINES, Clockwork, Deadline
@@ -65,6 +65,7 @@ def test_earliest_is_next() -> None:
     assert clock.next() == 20
     clock.arm(Deadline.BODY, 200)
     assert clock.next() == 30
+    assert clock.at(Deadline.BODY) == 200
     clock.disarm(Deadline.COMMAND, Deadline.WRITE)
     assert clock.next() == 100
     clock.clear()
@@ -117,3 +118,4 @@ class ClockworkAgainstADict(RuleBasedStateMachine):
 
 
 TestClockwork = ClockworkAgainstADict.TestCase
+TestClockwork.settings = settings(max_examples=50, stateful_step_count=20)

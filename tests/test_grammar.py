@@ -263,14 +263,14 @@ def pumped(pumps: Iterable[str]) -> Callable[[int], list[str]]:
 @pytest.mark.parametrize("name", PATTERNS)
 def test_patterns_are_linear(name: str) -> None:
     match = PATTERNS[name].fullmatch
-    assert_linear(lambda texts: [match(text) for text in texts], pumped(PUMPS), largest=1 << 14)
+    assert_linear(lambda texts: [match(text) for text in texts], pumped(PUMPS), largest=1 << 15)
 
 
 @pytest.mark.catalogue("E8")
 @pytest.mark.parametrize("pump", PUMPS)
 def test_inputs_are_linear(pump: str) -> None:
     matchers = [pattern.fullmatch for pattern in PATTERNS.values()]
-    assert_linear(lambda texts: [match(text) for text in texts for match in matchers], pumped([pump]), largest=1 << 17)
+    assert_linear(lambda texts: [match(text) for text in texts for match in matchers], pumped([pump]))
 
 
 @pytest.mark.catalogue("E8")

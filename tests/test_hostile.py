@@ -9,13 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from _dialogue import TLS, Driver, accept_all, codes, config, joined
-from hypothesis import given, strategies as st
-from linearity import assert_linear
+from _dialogue import TLS, Driver, accept_all, codes, config, in_data, joined, opened, ready
 
 from smtpcore import (
-    LMTP,
-    NULL_PATH,
     Abort,
     AuthFailed,
     BodyAborted,
@@ -25,13 +21,10 @@ from smtpcore import (
     Closed,
     EarlyInput,
     Hello,
-    Limits,
-    Mailbox,
     MailFrom,
     PasswordCheck,
     Phase,
     Quirk,
-    RcptTo,
     Refused,
     Reply,
     ServerConnection,
@@ -40,32 +33,13 @@ from smtpcore import (
     Wait,
     safe,
 )
-from smtpcore.extensions import AUTH, DSN, SIZE, SMTPUTF8, STANDARD, STARTTLS
+from smtpcore.extensions import AUTH, STANDARD
 from smtpcore.sasl import LOGIN, PLAIN
 
 CUTS = pytest.mark.parametrize("cut", [None, 1], ids=["whole", "octets"])
 END = b"\r\n.\r\n"
 STRAY = b"554 5.6.0 Message holds a bare CR, a bare LF or a NUL\r\n"
 ACCEPTED = b"250 2.0.0 Message accepted\r\n"
-
-
-def ready(**changes: Any) -> Driver:
-    driver = Driver(config(**changes))
-    driver.say("EHLO client.example")
-    return driver
-
-
-def opened(**changes: Any) -> Driver:
-    driver = ready(**changes)
-    driver.say("MAIL FROM:<>", "RCPT TO:<a@example.org>")
-    return driver
-
-
-def in_data(**changes: Any) -> Driver:
-    driver = opened(**changes)
-    driver.say("DATA")
-    assert driver.conn.phase is Phase.BODY
-    return driver
 
 
 def authenticating(**changes: Any) -> Driver:
@@ -149,7 +123,9 @@ def test_only_cr_and_lf_end_lines(octets: bytes, cut: int | None) -> None:
 
 
 @pytest.mark.catalogue("A6", "A7")
-@pytest.mark.parametrize("octets", [b"\x0b", b"\x0c", b"\x1c", b"\x85", b"\xc2\x85", b"\xe2\x80\xa8", b"\x8d\x8a", b"\n", b"\r"])
+@pytest.mark.parametrize(
+    "octets", [b"\x0b", b"\x0c", b"\x1c", b"\x85", b"\xc2\x85", b"\xe2\x80\xa8", b"\x8d\x8a", b"\n", b"\r"]
+)
 def test_only_crlf_ends_a_command(octets: bytes) -> None:
     driver = ready()
     assert driver.feed(b"NOOP" + octets + b"RSET" + octets) == b""
@@ -246,7 +222,10 @@ def test_commands_end_with_crlf(octets: bytes) -> None:
 def test_the_lenient_switch_is_for_commands_alone() -> None:
     driver = Driver(
         config(
-            extensions=(*STANDARD, AUTH), mechanisms=(LOGIN,), quirks=frozenset({Quirk.BARE_LF}), early_input=EarlyInput.REPORT
+            extensions=(*STANDARD, AUTH),
+            mechanisms=(LOGIN,),
+            quirks=frozenset({Quirk.BARE_LF}),
+            early_input=EarlyInput.REPORT,
         ),
         tls=TLS,
     )
@@ -278,7 +257,8 @@ def test_a_long_line_is_one_line(cut: int | None) -> None:
 @CUTS
 @pytest.mark.parametrize(
     "line",
-    [b"BDAT 12" + b" " * 3000 + b"LAST", b"BDAT\t12", b"BDAT\t12 LAST", b"BDAT\x0012", b"BDAT\xa012", b"BDAT\xc2\xa012 LAST",
+    [b"BDAT 12" + b" " * 3000 + b"LAST", b"BDAT\t12", b"BDAT\t12 LAST", b"BDAT\x0012", b"BDAT\xa012",
+     b"BDAT\xc2\xa012 LAST",
      b"bdat\x0b12", b"BDAT 12\xff", b"BDAT 12 \xc3\xbc"],
 )  # fmt: skip
 def test_chunks_behind_a_line_that_cannot_be_read(line: bytes, cut: int | None) -> None:
@@ -341,7 +321,9 @@ OTHER = b64(b"other\0user\0pw")
 
 
 @pytest.mark.catalogue("D1")
-@pytest.mark.parametrize("line", ["AUTH PLAIN AHRpbQBzZWNyZXQ=", "AUTH PLAIN", "AUTH LOGIN", "AUTH NTLM", "AUTH PLAIN !!!"])
+@pytest.mark.parametrize(
+    "line", ["AUTH PLAIN AHRpbQBzZWNyZXQ=", "AUTH PLAIN", "AUTH LOGIN", "AUTH NTLM", "AUTH PLAIN !!!"]
+)
 def test_no_password_in_the_clear(line: str) -> None:
     driver = Driver(config(extensions=(*STANDARD, AUTH), mechanisms=(PLAIN, LOGIN)))
     assert b"AUTH" not in driver.say("EHLO client.example")
@@ -386,7 +368,8 @@ def test_long_answers() -> None:
 @pytest.mark.catalogue("D8")
 @pytest.mark.parametrize(
     "message",
-    [b"\0no\r\nbody\0pw", b"\0no\nbody\0pw", b"\0no\x1bbody\0pw", b"\0no\x7fbody\0pw", b"\0no\xc2\x85body\0pw", b"a\rb\0nobody\0pw",
+    [b"\0no\r\nbody\0pw", b"\0no\nbody\0pw", b"\0no\x1bbody\0pw", b"\0no\x7fbody\0pw", b"\0no\xc2\x85body\0pw",
+     b"a\rb\0nobody\0pw",
      b"\0nobody\0p\0w", b"\0\0pw", b"nobody\0pw", b"\0no\xffbody\0pw"],
 )  # fmt: skip
 def test_controls_in_names(message: bytes) -> None:
@@ -461,7 +444,7 @@ TOKEN = b64(b"\0tim\0" + SECRET)
 )
 def test_no_secret_is_told(sent: str, early: EarlyInput, tls: Any) -> None:
     """Neither in what an event shows of itself, nor in a line that was refused, nor in a reply."""
-    for answer in (accept_all, lambda conn, event: refuse_passwords(conn, event)):
+    for answer in (accept_all, refuse_passwords):
         driver = Driver(
             config(extensions=(*STANDARD, AUTH), mechanisms=(PLAIN, LOGIN), early_input=early), tls=tls, answer=answer
         )
@@ -480,455 +463,13 @@ def refuse_passwords(conn: ServerConnection, event: ServerEvent) -> None:
         accept_all(conn, event)
 
 
-# --- E: addresses and parameters ------------------------------------------------------------------------
-
-
-def verdict(line: bytes, *, smtputf8: bool = False, **changes: Any) -> str:
-    """The code of the reply to *line* in a transaction."""
-    driver = ready(**changes)
-    driver.say("MAIL FROM:<>" + " SMTPUTF8" * smtputf8)
-    (code,) = codes(driver.feed(line + b"\r\n"))
-    assert (code[0] == "2") == bool(driver.seen(RcptTo))
-    return code[:3]
-
-
-@pytest.mark.catalogue("E1")
-@pytest.mark.parametrize("octet", [*range(32), 127])
-def test_controls_in_a_path(octet: int) -> None:
-    if octet == 10:  # one that ends a line where that is permitted
-        assert verdict(b"RCPT TO:<a\nb@example.org>") == "500"
-    for path in (b"<a%bb@example.org>", b'<"a%bb"@example.org>', b'<"a\\%bb"@example.org>', b"<ab@exam%bple.org>", b"<a@[1.2.3.4%b]>"):
-        assert verdict(b"RCPT TO:" + path % bytes([octet])) in ("500", "501", "553")
-
-
-@pytest.mark.catalogue("E2", "E3", "E4")
-@pytest.mark.parametrize(
-    "path",
-    [b"<a@x,b@y>", b"<a@x>,<b@y>", b"<a@x> <b@y>", b"<a@x>b", b"<a@b", b'<"a@b>', b"<<a@b>>", b"a@b>", b"<a@b>>", b'<a"@b>',
-     b'<"a""b"@c>', b"<>", b"<@>", b"<a@>", b"<@b>", b"", b"<a>", b"<a@b@c>", b"< a@b>", b"<a@b >", b"<a @b>", b"<(c)a@b>",
-     b"<a@b.>", b"<.a@b>", b"<a.@b>", b"<a..b@c>", b"<a@-b>", b"<a@b->", b"<a@b..c>", b"<a@[1.2.3]>", b"<a@[1.2.3.4>", b"<a@1.2.3.4]>"],
-)  # fmt: skip
-def test_what_is_no_path(path: bytes) -> None:
-    assert verdict(b"RCPT TO:" + path) == "501"
-
-
-@pytest.mark.catalogue("E5")
-def test_the_null_sender_is_taken() -> None:
-    driver = ready()
-    assert driver.codes("MAIL FROM:<>") == ["250 2.1.0"]
-    assert driver.seen(MailFrom) == [MailFrom(NULL_PATH)]
-
-
-@pytest.mark.catalogue("E6")
-@pytest.mark.parametrize("path", [b"<@a,@b:c@d>", b"<@a:c@d>", b"<@a.example,@b,@c:c@d>"])
-def test_source_routes_are_read_and_ignored(path: bytes) -> None:
-    driver = opened()
-    driver.feed(b"RCPT TO:" + path + b"\r\n")
-    assert driver.seen(RcptTo)[-1].path == Mailbox("c", "d")
-    for broken in (b"<@a,b:c@d>", b"<@a,@b;c@d>", b"<@:c@d>", b"<@a,:c@d>", b"<a:c@d>"):
-        assert verdict(b"RCPT TO:" + broken) == "501"
-
-
-@pytest.mark.catalogue("E7", "E15")
-@pytest.mark.parametrize(
-    ("local_part", "domain"),
-    [
-        ("victim%remote", "local"), ("remote!victim", "local"), ('"victim@remote"', "local"), ("victim", "[127.0.0.1]"),
-        ('"a@b"', "[IPv6:::1]"), ('";sleep${IFS}5;"', "x"), ("${run{/bin/sh}}", "x"), ('"../../etc/passwd"', "x"), ("`id`", "x"),
-        ('"|/bin/sh"', "x"), ('"/dev/null"', "x"), ("a/b", "x"), ("$(id)".replace("(", "{").replace(")", "}"), "x"),
-    ],
-)  # fmt: skip
-def test_local_parts_are_opaque(local_part: str, domain: str) -> None:
-    driver = opened()
-    driver.say(f"RCPT TO:<{local_part}@{domain}>")
-    path = driver.seen(RcptTo)[-1].path
-    assert (path.local_part, path.domain, str(path)) == (local_part, domain, f"{local_part}@{domain}")
-    assert path.host is not None
-    assert "@" not in str(path.host)
-
-
-@pytest.mark.catalogue("E8", "G10")
-@pytest.mark.parametrize(
-    "unit",
-    ["<", "(", '\\"', "@a,", "a.", '"', "a@", ">", " ", "=", "A=B ", "[", ".", "-", "%", "\u00fc", "+41", "a-", "\t", "<@a,", "\\x{41}", ";"],
-)
-@pytest.mark.parametrize(
-    "start", ["RCPT TO:<", "RCPT TO:<@", 'RCPT TO:<"', "RCPT TO:<a@", "RCPT TO:<a@b> ", "RCPT TO:<a@b> ORCPT=utf-8;", "VRFY ", "EHLO "]
-)
-def test_lines_are_read_in_linear_time(start: str, unit: str) -> None:
-    settings = config(
-        extensions=(*STANDARD, DSN),
-        verify=True,
-        limits=Limits(command_octets=10**9, swallowed_octets=10**9, buffered_octets=10**9, errors=10**9, junk_commands=10**9),
-        quirks=frozenset(Quirk),
-    )
-    driver = Driver(settings, answer=lambda conn, event: take_but(conn, event))
-    driver.say("EHLO client.example")
-    driver.say("MAIL FROM:<> SMTPUTF8")
-    conn = driver.conn
-
-    def read(line: bytes) -> None:
-        conn.receive_data(line, 0.0)
-        driver.pump()
-        assert driver.wait is Wait.DATA
-
-    assert_linear(read, lambda size: (start + unit * (size // len(unit)) + "\r\n").encode(), 4_000, 64_000)
-
-
-def take_but(conn: ServerConnection, event: ServerEvent) -> None:
-    """Say yes to whatever leaves the session in its phase, and no to the rest."""
-    if isinstance(event, Hello | RcptTo) and conn.phase is not Phase.HELLO:
-        conn.reject(event, Reply(550, "No"))
-    else:
-        accept_all(conn, event)
-
-
-@pytest.mark.catalogue("E9")
-@pytest.mark.parametrize(
-    ("path", "code"),
-    [
-        ("x" * 64 + "@example.org", "250"), ("x" * 65 + "@example.org", "501"),
-        ("x@" + "y" * 63, "250"), ("x@" + "y" * 64, "501"), ("x@a." + "y" * 64 + ".b", "501"),
-        ("x@" + ".".join(["y" * 49] * 5) + ".zz", "250"),  # 252 octets of domain, 256 of path
-        ("x@" + ".".join(["y" * 49] * 5) + ".zzz", "501"),
-        ("x@" + ".".join(["y" * 49] * 5) + ".zzzzzz", "501"),  # 256 octets of domain
-        ('"' + "x" * 62 + '"@example.org', "250"), ('"' + "x" * 63 + '"@example.org', "501"),
-        ("\u00fc" * 32 + "@example.org", "250"), ("\u00fc" * 33 + "@example.org", "501"),
-    ],
-)  # fmt: skip
-def test_sizes_of_a_path(path: str, code: str) -> None:
-    assert verdict(f"RCPT TO:<{path}>".encode(), smtputf8=True) == code
-
-
-@pytest.mark.catalogue("E10", "E11")
-@pytest.mark.parametrize(
-    "octets",
-    [b"\xc3\x28", b"\xc0\xaf", b"\xe2\x82", b"\xed\xa0\x80", b"\xe9", b"\xf5\x80\x80\x80", b"\xc2\x85", b"\xc2\x9f", b"\xef\xb7\x90",
-     b"\xef\xbf\xbe", b"\xf0\x9f\xbf\xbf", b"\xf4\x8f\xbf\xbf"],
-)  # fmt: skip
-def test_what_is_no_utf_8_for_an_address(octets: bytes) -> None:
-    for path in (b"<a%b@example.org>", b'<"a%b"@example.org>', b"<a@ex%bample.org>"):
-        assert verdict(b"RCPT TO:" + path % octets, smtputf8=True) == "553"
-        assert verdict(b"RCPT TO:" + path % octets) == "553"
-
-
-@pytest.mark.catalogue("E11")
-@pytest.mark.parametrize("text", ["\u202e", "\u2066", "\u0430", "\ufeff", "\u200b"])
-def test_look_alikes_are_shown_for_what_they_are(text: str) -> None:
-    driver = ready()
-    driver.say("MAIL FROM:<> SMTPUTF8")
-    line = f"RCPT TO:<{text}@example.org>".encode()
-    assert codes(driver.feed(line + b"\r\n"))[0] == "250 2.1.5"
-    shown = safe(str(driver.seen(RcptTo)[0].path))
-    assert text not in shown or text == "\u0430"
-    assert str(driver.seen(RcptTo)[0].path.local) == text  # and kept to the letter
-
-
-@pytest.mark.catalogue("E12")
-@pytest.mark.parametrize("value", ["-1", "1_0", "\u0663", "1" * 25, "", "0x1", "1.", " 1", "\u00bd"])
-def test_sizes_that_are_none(value: str) -> None:
-    driver = ready()
-    (code,) = driver.codes(f"MAIL FROM:<> SMTPUTF8 SIZE={value}")
-    assert code[:3] == "501"
-    assert not driver.seen(MailFrom)
-    assert driver.codes(f"MAIL FROM:<> SIZE={2**64 + 10}") == ["552 5.3.4"]
-
-
-@pytest.mark.catalogue("E13")
-@pytest.mark.parametrize("parameter", ["REQUIRETLS", "RET=FULL", "MT-PRIORITY=1", "X-MINE=1", "AUTH=<>", "BODY=8BITMIME"])
-def test_a_promise_that_nobody_keeps(parameter: str) -> None:
-    driver = ready(extensions=(SIZE,))
-    assert driver.codes(f"MAIL FROM:<> {parameter}") == ["555"]
-    driver.say("MAIL FROM:<>")
-    assert driver.codes(f"RCPT TO:<a@example.org> {parameter}") == ["555"]
-    assert driver.conn.phase is Phase.MAIL
-
-
-@pytest.mark.catalogue("E14")
-@pytest.mark.parametrize("value", ["a+0D+0Ab", "a+00b", "a+1Bb", "a+7Fb", "a+80b", "a+C2+85b"])
-def test_controls_in_xtext(value: str) -> None:
-    driver = ready(extensions=(*STANDARD, DSN))
-    assert driver.codes(f"MAIL FROM:<> ENVID={value}") == ["501 5.5.4"]
-    driver.say("MAIL FROM:<>")
-    assert driver.codes(f"RCPT TO:<a@b> ORCPT=rfc822;{value}") == ["501 5.5.4"]
-
-
-# --- F: the machine, pipelining, BDAT -------------------------------------------------------------------
-
-
-@pytest.mark.catalogue("F1", "F2", "F3", "F4")
-def test_order_and_resets() -> None:
-    driver = ready()
-    assert driver.codes("RCPT TO:<a@example.org>", "DATA") == ["503 5.5.1"] * 2
-    assert driver.codes("MAIL FROM:<>", "MAIL FROM:<>", "RCPT TO:<a@example.org>") == ["250 2.1.0", "503 5.5.1", "250 2.1.5"]
-    assert driver.codes("EHLO client.example") == ["250"]
-    assert driver.codes("DATA") == ["503 5.5.1"]
-    driver.say("MAIL FROM:<>", "RCPT TO:<a@example.org>", "DATA")
-    assert driver.codes("a\nb", ".", "RCPT TO:<a@example.org>") == ["554 5.6.0", "503 5.5.1"]
-    driver.say("MAIL FROM:<>", "RCPT TO:<a@example.org>")
-    driver.feed(b"BDAT 4\r\na\nbc")
-    assert driver.codes("DATA") == ["503 5.5.1"]
-    driver = opened()
-    # "BDAT 4 FIRST": what follows cannot be told from commands.
-    assert driver.codes("BDAT 4 FIRST", "DATA") == ["501 5.5.4"]
-    assert driver.wait is Wait.CLOSED
-
-
-@pytest.mark.catalogue("F5")
-@CUTS
-@pytest.mark.parametrize("where", ["HELLO", "READY", "MAIL", "not offered", "no TLS"])
-def test_a_refused_chunk_is_consumed(where: str, cut: int | None) -> None:
-    driver = Driver(
-        config(
-            extensions=(SIZE,) if where == "not offered" else (*STANDARD, STARTTLS),
-            tls_required=where == "no TLS",
-        )
-    )
-    if where != "HELLO":
-        driver.say("EHLO client.example")
-    if where == "MAIL":
-        driver.say("MAIL FROM:<>")
-    out = driver.feed(b"BDAT 18 LAST\r\nNOOP\r\nNOOP\r\nNOOP\r\n", cut)
-    assert [code[:3] for code in codes(out)] == ["502" if where == "not offered" else "503"]
-    assert driver.codes("NOOP")[0][:3] == "250"
-
-
-@pytest.mark.catalogue("F6", "A10")
-@CUTS
-def test_a_chunk_that_does_not_come_whole(cut: int | None) -> None:
-    driver = opened()
-    driver.feed(b"BDAT 100 LAST\r\n" + b"x" * 43, cut)
-    driver.eof()
-    assert not driver.seen(BodyEnd)
-    assert driver.events[-2:] == [BodyAborted(Abort.LOST), Closed(Cause.EOF)]
-
-
-@pytest.mark.catalogue("F7")
-@pytest.mark.parametrize(
-    "size", ["-1", "0x10", "1_0", "+1", "", "1 2", "1.0", "1e1", "9" * 21, "\u0663", "\u00b2", "\uff11", "LAST", "5 FIRST", "5LAST"]
-)
-def test_a_size_that_cannot_be_read_closes(size: str) -> None:
-    driver = opened()
-    assert driver.codes(f"BDAT {size}", "NOOP") == ["501 5.5.4"]
-    assert driver.events[-1] == Closed(Cause.PROTOCOL, "BDAT")
-
-
-@pytest.mark.catalogue("F7", "G8")
-@pytest.mark.parametrize("size", [2**64 + 5, 10**20 - 1, 2**63, 78_643_201])
-def test_a_size_too_great_to_be_consumed_closes(size: int) -> None:
-    for driver in (ready(), opened()):
-        assert driver.codes(f"BDAT {size} LAST") == ["421 4.3.0"]
-        assert driver.events[-1] == Closed(Cause.LIMIT, "discard_octets")
-
-
-@pytest.mark.catalogue("F7")
-def test_a_size_of_nothing() -> None:
-    driver = opened()
-    assert driver.codes("BDAT 0 LAST") == ["250 2.0.0"]
-    assert driver.seen(BodyEnd) == [BodyEnd(0)]
-    driver = opened(limits=Limits(message_octets=65_536))
-    assert codes(driver.feed(b"BDAT 65537 LAST\r\n" + b"x" * 65_537)) == ["552 5.3.4"]
-
-
-@pytest.mark.catalogue("F8")
-def test_many_chunks() -> None:
-    driver = opened()
-    out = driver.feed(b"BDAT 1\r\nx" * 10_000 + b"BDAT 1 LAST\r\nx", 65_536)
-    assert codes(out).count("250 2.0.0") == 10_000
-    assert codes(out)[-1] == "552 5.3.4"
-    assert driver.seen(BodyAborted) == [BodyAborted(Abort.TOO_BIG)]
-
-
-@pytest.mark.catalogue("F9")
-def test_ways_of_sending_do_not_mix() -> None:
-    driver = opened()
-    assert codes(driver.feed(b"BDAT 2\r\n\r\nRSET\r\nBDAT 6\r\nNOOP\r\n")) == ["250 2.0.0", "250 2.0.0", "503 5.5.1"]
-    driver = opened()
-    assert codes(driver.feed(b"BDAT 2 LAST\r\n\r\nBDAT 6 LAST\r\nNOOP\r\n")) == ["250 2.0.0", "503 5.5.1"]
-    driver = opened()
-    assert codes(driver.feed(b"BDAT 2\r\n\r\nDATA\r\n")) == ["250 2.0.0", "503 5.5.1"]
-    driver = in_data()
-    assert codes(driver.feed(b"BDAT 2 LAST\r\n\r\n\r\n.\r\n")) == ["250 2.0.0"]
-    assert driver.body == b"BDAT 2 LAST\r\n\r\n\r\n"
-
-
-PRINTABLE = re.compile(rb"(?:[2-5][0-5][0-9][ -][ -~]{0,506}\r\n)*")
-
-
-@pytest.mark.catalogue("F14", "J1", "J2")
-@pytest.mark.parametrize(
-    "line",
-    [b"EHLO a\x1b[31mb", b"EHLO a\x1b]0;x\x07", b"HELO a\rb", b"NOOP \x1b[2J", b"VRFY \x1b[2J", b"MAIL FROM:<\x1b[2J@x>", b"\x1b[2J",
-     b"MAIL FROM:<> \x1b=1", b"MAIL FROM:<> " + b"X" * 1_900, b"HELP \x1b", b"FOO\xe2\x80\xae", b"AUTH \x1b", b"ETRN \x1b", b"X" * 2_000],
-)  # fmt: skip
-def test_replies_are_safe(line: bytes) -> None:
-    driver = Driver(config(quirks=frozenset(Quirk), verify=True))
-    for _ in range(2):
-        driver.feed(line + b"\r\n")
-        assert PRINTABLE.fullmatch(driver.out)
-        driver.say("EHLO client.example")
-    told = safe("".join(safe(event.line) for event in driver.seen(Refused)))
-    assert told.isprintable()
-
-
-@pytest.mark.catalogue("F14")
-@given(st.lists(st.binary(max_size=60), max_size=8))
-def test_replies_are_safe_whatever_comes(lines: list[bytes]) -> None:
-    driver = Driver(config(early_input=EarlyInput.REPORT))
-    driver.feed(b"EHLO client.example\r\n" + b"".join(line + b"\r\n" for line in lines))
-    assert PRINTABLE.fullmatch(driver.out)
-
-
-# --- G: exhaustion ----------------------------------------------------------------------------------------
-
-
-@pytest.mark.catalogue("G5")
-def test_a_client_that_takes_nothing() -> None:
-    conn = ready(limits=Limits(junk_commands=10**6)).conn
-    flood = b"HELP\r\n" * 10_000
-    conn.receive_data(flood, 0.0)
-    assert conn.next_event() is Wait.SEND
-    for _ in range(50):
-        if conn.wants_data:
-            conn.receive_data(flood, 0.0)
-        assert conn.next_event() is Wait.SEND
-    assert conn._link.out_octets < conn.limits.output_octets + 512
-    assert len(conn._in) < conn.limits.buffered_octets + len(flood)
-
-
-@pytest.mark.catalogue("G7")
-def test_budgets() -> None:
-    driver = ready()
-    assert driver.codes(*["FOO"] * 11)[-1] == "421 4.7.0"
-    for word in ("NOOP", "RSET", "HELP", "VRFY a", "EXPN a"):
-        driver = ready()
-        assert driver.codes(*[word] * 101)[-1] == "421 4.7.0"
-        assert driver.wait is Wait.CLOSED
-    driver = ready()
-    said = driver.codes("MAIL FROM:<>", *["RCPT TO:<a@example.org>"] * 1_001)
-    assert (said.count("250 2.1.5"), said[-1]) == (1_000, "452 4.5.3")
-
-
-@pytest.mark.catalogue("G8")
-def test_a_message_without_end() -> None:
-    driver = in_data(limits=Limits(message_octets=1_000_000))
-    read = b"x" * 65_536
-    for _ in range(16):
-        driver.feed(read)
-    assert len(driver.body) == 1_000_000
-    assert driver.seen(BodyAborted) == [BodyAborted(Abort.TOO_BIG)]
-    for _ in range(7):
-        driver.feed(read)
-    assert driver.events[-1] == Closed(Cause.LIMIT, "discard_octets")
-    assert len(driver.body) == 1_000_000
-
-
-UNITS = {
-    "commands": b"NOOP\r\n",
-    "one long line": b"x",
-    "empty lines": b"\r\n",
-    "bare line ends": b"\n",
-    "messages": b"MAIL FROM:<>\r\nRCPT TO:<a@b>\r\nDATA\r\n.\r\n",
-    "chunks": b"BDAT 1\r\nx",
-    "messages in chunks": b"MAIL FROM:<>\r\nRCPT TO:<a@b>\r\nBDAT 1 LAST\r\nx",
-    "stray chunks": b"BDAT 1 LAST\r\nx",
-    "recipients": b"MAIL FROM:<>\r\nRCPT TO:<a@b>\r\n",
-}
-FOREVER = Limits(
-    junk_commands=10**9, errors=10**9, recipients=10**9, chunks=10**9, message_octets=10**9, swallowed_octets=10**9,
-    buffered_octets=10**9, output_octets=10**9,
-)  # fmt: skip
-
-
-@pytest.mark.catalogue("G10")
-@pytest.mark.parametrize("cut", [None, 1, 1000], ids=["one read", "octets", "reads of 1000"])
-@pytest.mark.parametrize("before", [[], ["MAIL FROM:<>", "RCPT TO:<a@b>"], ["MAIL FROM:<>", "RCPT TO:<a@b>", "DATA"]], ids=len)
-@pytest.mark.parametrize("unit", UNITS.values(), ids=UNITS)
-def test_time_is_linear_in_the_input(unit: bytes, before: list[str], cut: int | None) -> None:
-    settings = config(early_input=EarlyInput.REPORT, limits=FOREVER)
-
-    def session(octets: bytes) -> None:
-        driver = Driver(settings)
-        driver.say("EHLO client.example")
-        driver.say(*before)
-        conn = driver.conn
-        for start in range(0, len(octets), cut or len(octets)):
-            conn.receive_data(octets[start : start + cut] if cut else octets, 0.0)
-            while not isinstance(event := conn.next_event(), Wait):
-                accept_all(conn, event)
-            conn.data_to_send(0.0)
-        assert event is Wait.DATA
-
-    # What lies behind a message in the same read must not be gone through once for each: it takes a great read to see it.
-    size = 128_000 if unit is UNITS["messages"] and cut is None else 4_000
-    assert_linear(session, lambda size: unit * (size // len(unit)), size, 256_000)
-
-
-# --- H: what a verdict is worth ---------------------------------------------------------------------------
-
-
-@pytest.mark.catalogue("H7")
-def test_the_verdict_is_said_at_once_and_the_client_told_before_it_leaves() -> None:
-    driver = in_data()
-    assert driver.say("x", ".") == ACCEPTED
-    driver.eof()
-    assert driver.events[-1] == Closed(Cause.EOF)
-
-
-@pytest.mark.catalogue("H16")
-def test_every_recipient_has_a_fate_of_its_own() -> None:
-    def answer(conn: ServerConnection, event: ServerEvent) -> None:
-        if isinstance(event, BodyEnd):
-            conn.settle(event, [Reply(250, "a"), Reply(452, "b"), Reply(550, "c")])
-        else:
-            accept_all(conn, event)
-
-    driver = Driver(dialect=LMTP, answer=answer)
-    driver.say("LHLO client.example")
-    driver.say("MAIL FROM:<>", *(f"RCPT TO:<{name}@example.org>" for name in "abc"), "DATA")
-    assert driver.codes(".") == ["250 2.0.0", "452 4.0.0", "550 5.0.0"]
-
-
-@pytest.mark.catalogue("H20", "C5")
-def test_nothing_is_left_of_a_transaction() -> None:
-    driver = ready()
-    conn = driver.conn
-    envelopes = []
-    for end in ("RSET", "EHLO client.example", "DATA"):
-        driver.say(f"MAIL FROM:<{end[:4]}@client.example> SIZE=5", "RCPT TO:<a@example.org>")
-        envelopes.append(conn.envelope)
-        driver.say(end)
-        if end == "DATA":
-            driver.say(".")
-        assert conn.envelope is None
-        driver.say("MAIL FROM:<>")
-        assert conn.envelope is not None
-        assert (conn.envelope.reverse_path, conn.envelope.recipients) == (NULL_PATH, ())
-        assert conn.envelope.params.size is None
-        driver.say("RSET")
-    # What was handed out before is not changed by what came after.
-    assert [str(each.reverse_path) for each in envelopes if each] == [
-        "RSET@client.example", "EHLO@client.example", "DATA@client.example",
-    ]  # fmt: skip
-    assert all(len(each.recipients) == 1 for each in envelopes if each)
-
-
-@pytest.mark.catalogue("H20")
-def test_sessions_share_nothing_but_the_config() -> None:
-    settings = config(limits=Limits(errors=1))
-    first, second = Driver(settings), Driver(settings)
-    assert first.codes("FOO") == second.codes("FOO") == ["500 5.5.1"]
-    first.say("EHLO first.example")
-    first.say("MAIL FROM:<a@first.example>")
-    assert second.conn.hello is None
-    assert second.conn.envelope is None
-
-
 # --- J: what is told ------------------------------------------------------------------------------------
 
 
 @pytest.mark.catalogue("J1", "J2")
-@pytest.mark.parametrize("octets", [b"\x1b]0;pwned\x07", b"\x9b31m", b"a\nb", "\u202e".encode(), b"\xff\xfe", b"\x00", "\u2028".encode()])
+@pytest.mark.parametrize(
+    "octets", [b"\x1b]0;pwned\x07", b"\x9b31m", b"a\nb", "\u202e".encode(), b"\xff\xfe", b"\x00", "\u2028".encode()]
+)
 def test_what_a_peer_sent_is_shown_as_one_safe_line(octets: bytes) -> None:
     driver = ready()
     driver.feed(b"FOO " + octets + b"\r\n")

@@ -55,6 +55,13 @@ def test_what_was_taken_stays_as_it_is() -> None:
 # --- deadlines -----------------------------------------------------------------------------------
 
 
+def test_a_new_link_waits_for_nothing() -> None:
+    new = link()
+    assert not new.waiting
+    assert not new.ended
+    assert new.out_octets == 0
+
+
 def test_session_begins_with_the_first_time() -> None:
     assert link().pending
     new = link()
@@ -166,6 +173,61 @@ def test_octets_before_count_for_pauses() -> None:
     assert one.next_deadline() == 270
     one.body_moved(1, 200.0)
     assert one.next_deadline() == 50_002 / RATE + 180
+
+
+def test_the_first_octets_come_with_no_credit() -> None:
+    one = begun()
+    one.body_moved(0, 5.0)
+    assert one.next_deadline() == 180
+
+
+def test_time_that_the_application_takes_does_not_count() -> None:
+    one = body()
+    one.body_moved(500, 10.0)  # worth one second
+    assert one.next_deadline() == 181
+    one.resume()
+    assert one.pending
+    one.touch(50.0)
+    assert one.next_deadline() == 221
+    one.body_moved(500, 60.0)
+    assert one.next_deadline() == 40 + 2 + 180, "the pace is kept from a start that was put off, too"
+
+
+def test_each_pause_counts_once() -> None:
+    one = body()
+    one.body_moved(500, 10.0)
+    one.resume()
+    one.touch(20.0)
+    one.touch(30.0)
+    assert one.next_deadline() == 191
+    one.body_moved(500, 40.0)
+    one.resume()
+    one.touch(41.0)
+    assert one.next_deadline() == 10 + 2 + 180 + 1
+
+
+def test_a_pause_before_the_first_octets() -> None:
+    one = body(10.0)
+    one.resume()
+    one.touch(15.0)
+    assert one.next_deadline() == 195
+
+
+def test_who_waits_already_is_not_resumed() -> None:
+    one = body()
+    one.waiting = True
+    one.resume()
+    assert not one.pending
+    one.touch(50.0)
+    assert one.next_deadline() == 180
+
+
+def test_no_body_no_pause() -> None:
+    one = begun()
+    one.resume()
+    one.touch(50.0)
+    assert one.next_deadline() == 3600
+    assert not one.clock.armed(Deadline.BODY)
 
 
 def test_each_body_is_paced_from_its_own_start() -> None:

@@ -30,7 +30,11 @@ from smtpcore.sasl import PLAIN
 
 ALL = (*STANDARD, STARTTLS, AUTH, ETRN, xclient(lambda peer: True), xforward(lambda peer: True))
 SETTINGS = config(
-    extensions=ALL, mechanisms=(PLAIN,), cleartext_auth=True, verify=True, limits=Limits(junk_commands=1, errors=100, unknown_before_hello=100)
+    extensions=ALL,
+    mechanisms=(PLAIN,),
+    cleartext_auth=True,
+    verify=True,
+    limits=Limits(junk_commands=1, errors=100, unknown_before_hello=100),
 )
 
 LINES = {
@@ -290,7 +294,8 @@ def test_diagram() -> None:
 def test_unions_are_closed() -> None:
     # What the documents call questions and reports is all that a connection can say.
     assert {each.__name__ for each in Question.__args__} == {
-        "Connected", "Hello", "StartTls", "PasswordCheck", "SecretWanted", "TokenCheck", "MailFrom", "RcptTo", "BodyBegin",
+        "Connected", "Hello", "StartTls", "PasswordCheck", "SecretWanted", "TokenCheck", "MailFrom", "RcptTo",
+        "BodyBegin",
         "BodyEnd", "Verify", "Extended", "XClient",
     }  # fmt: skip
     assert {each.__name__ for each in Report.__args__} == {

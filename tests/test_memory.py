@@ -36,7 +36,10 @@ BASE = 12_000
 """What a connection takes that holds nothing for its client: its own objects and their tables."""
 
 SETTINGS = config(
-    extensions=(*STANDARD, AUTH, DSN, RRVS), mechanisms=(PLAIN, LOGIN), cleartext_auth=True, early_input=EarlyInput.REPORT
+    extensions=(*STANDARD, AUTH, DSN, RRVS),
+    mechanisms=(PLAIN, LOGIN),
+    cleartext_auth=True,
+    early_input=EarlyInput.REPORT,
 )
 Answer = Callable[[ServerConnection, ServerEvent], None]
 
@@ -167,7 +170,9 @@ def test_an_endless_line(closes: bool) -> None:
 def test_an_endless_answer(closes: bool) -> None:
     limits = Limits() if closes else Limits(swallowed_octets=10**12)
     pump = Pump(
-        config(extensions=(AUTH,), mechanisms=(PLAIN,), cleartext_auth=True, limits=limits, early_input=EarlyInput.REPORT)
+        config(
+            extensions=(AUTH,), mechanisms=(PLAIN,), cleartext_auth=True, limits=limits, early_input=EarlyInput.REPORT
+        )
     )
     pump.say("EHLO client.example", "AUTH PLAIN")
     pump.run(repeat(b"A" * READ))
@@ -196,7 +201,9 @@ def test_a_client_that_takes_replies() -> None:
 
 
 @pytest.mark.catalogue("G8")
-@pytest.mark.parametrize("piece", [b"x" * READ, b"..\r\n" * 16_384, b"\n" * READ, b"\r\n" * 32_768], ids=lambda piece: repr(piece[:4]))
+@pytest.mark.parametrize(
+    "piece", [b"x" * READ, b"..\r\n" * 16_384, b"\n" * READ, b"\r\n" * 32_768], ids=lambda piece: repr(piece[:4])
+)
 @pytest.mark.parametrize("stray", Stray)
 def test_a_body_without_end(piece: bytes, stray: Stray) -> None:
     # What costs nothing to read is sent to the end that the defaults allow; the rest, to one that is nearer.
@@ -238,10 +245,11 @@ def test_chunks_that_nobody_wants() -> None:
 # The longest path, and the most that may be asked for it; Python takes four octets for each character of a text that
 # holds one from beyond the first plane.
 LONGEST = "\U0001f600" * 16 + "@" + ".".join(["\U0001f600" + "x" * 40] * 4)
+LONG = "x" * 64 + "@" + ".".join(["y" * 60] * 3)
 WORST = [
     b"RCPT TO:<a@example.org>\r\n",
-    f"RCPT TO:<{'x' * 64}@{'.'.join(['y' * 60] * 3)}>\r\n".encode(),
-    f"RCPT TO:<{'x' * 64}@{'.'.join(['y' * 60] * 3)}> NOTIFY=SUCCESS,FAILURE,DELAY ORCPT=rfc822;{'z' * 490}\r\n".encode(),
+    f"RCPT TO:<{LONG}>\r\n".encode(),
+    f"RCPT TO:<{LONG}> NOTIFY=SUCCESS,FAILURE,DELAY ORCPT=rfc822;{'z' * 490}\r\n".encode(),
     f"RCPT TO:<{LONGEST}> NOTIFY=SUCCESS,FAILURE,DELAY ORCPT=utf-8;{LONGEST} RRVS=2014-04-03T23:01:00Z;C\r\n".encode(),
     (
         f"RCPT TO:<{LONGEST}> NOTIFY=SUCCESS,FAILURE,DELAY ORCPT=utf-8;{chr(0x1F600)}{'z' * 490} "
@@ -277,7 +285,12 @@ def test_transactions_without_end() -> None:
     pump = Pump(answer=one)
     pump.say("EHLO client.example")
     pump.run(
-        cycle([b"MAIL FROM:<>\r\nRCPT TO:<a@example.org>\r\nBDAT 2 LAST\r\n\r\n", b"MAIL FROM:<>\r\nRCPT TO:<b@example.org>\r\nRSET\r\n"]),
+        cycle(
+            [
+                b"MAIL FROM:<>\r\nRCPT TO:<a@example.org>\r\nBDAT 2 LAST\r\n\r\n",
+                b"MAIL FROM:<>\r\nRCPT TO:<b@example.org>\r\nRSET\r\n",
+            ]
+        ),
         SENT // 100,
     )
     pump.check()

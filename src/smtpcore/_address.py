@@ -58,7 +58,8 @@ def to_ascii(domain: str) -> str:
 def to_unicode(domain: str) -> str:
     """*domain* with each A-label as a U-label, in lower case; what does not decode stays as it is."""
     labels = []
-    for label in domain.lower().split("."):
+    for label in domain.split("."):
+        label = unicodedata.normalize("NFC", label.lower())
         if label.startswith("xn--"):
             try:
                 decoded = label[4:].encode("ascii").decode("punycode")
@@ -196,10 +197,15 @@ class Mailbox:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Mailbox):
             return NotImplemented
-        return self.local == other.local and self.host == other.host
+        return self._meaning() == other._meaning()
 
     def __hash__(self) -> int:
-        return hash((self.local, self.host))
+        return hash(self._meaning())
+
+    def _meaning(self) -> tuple[str, Host | None]:
+        # RFC 5321 2.4 and 4.5.1: local parts to the letter, but for the one that is reserved.
+        local = self.local
+        return (local.lower() if local.lower() == "postmaster" else local), self.host
 
     def __str__(self) -> str:
         return f"{self.local_part}@{self.domain}" if self.domain else self.local_part

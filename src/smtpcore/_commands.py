@@ -7,7 +7,7 @@ Arguments have lost their trailing white space already, which section 4.1.1 has 
 import re
 from typing import Final
 
-from ._address import NULL_PATH, Host, Mailbox, ReversePath, checked_mailbox, parse_host
+from ._address import NULL_PATH, PATH_OCTETS, Host, Mailbox, ReversePath, checked_mailbox, parse_host
 from ._errors import GrammarError
 from ._grammar import PARAMETERS, PATH, match_bdat, match_esmtp_param, match_string
 
@@ -20,6 +20,9 @@ _match_rcpt = re.compile(
 ).fullmatch
 _spaces = re.compile(r"([A-Za-z]++:) ++").match
 _bare_path = re.compile(r"([A-Za-z]++:)([^< ][^ ]*+)").match
+
+# No path in an argument of so many characters is too long: a character has at most four octets.
+_SHORT: Final = PATH_OCTETS // 4
 
 SYNTAX: Final = {
     "EHLO": "EHLO domain",
@@ -59,6 +62,8 @@ def parse_mail(argument: str) -> tuple[ReversePath, str | None]:
     if local_part is None:
         return NULL_PATH, params
     try:
+        if len(argument) > _SHORT:
+            _check_path(argument, match.end(2))
         return checked_mailbox(local_part, domain), params
     except GrammarError as error:
         raise PathError(*error.args) from None
@@ -78,9 +83,17 @@ def parse_rcpt(argument: str) -> tuple[Mailbox, str | None]:
     if local_part is None:
         return Mailbox(postmaster, ""), params
     try:
+        if len(argument) > _SHORT:
+            _check_path(argument, match.end(2))
         return checked_mailbox(local_part, domain), params
     except GrammarError as error:
         raise PathError(*error.args) from None
+
+
+def _check_path(argument: str, end: int) -> None:
+    # RFC 5321 4.5.3.1.3: "including the punctuation and element separators", and so a route.
+    if len(argument[argument.index("<") : end + 1].encode()) > PATH_OCTETS:
+        raise GrammarError(f"a path has at most {PATH_OCTETS} octets")
 
 
 def _why(argument: str, start: str) -> GrammarError:

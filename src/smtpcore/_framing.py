@@ -36,7 +36,7 @@ class Input:
         grants: lines that begin so (in any case) may be so long.
     """
 
-    __slots__ = ("_ceiling", "_grants", "_scan", "bare_lf", "data", "eof", "pos", "swallowed")
+    __slots__ = ("_ceiling", "_grants", "_scan", "bare_lf", "data", "eof", "head", "pos", "swallowed")
 
     def __init__(self, ceiling: int, grants: tuple[tuple[bytes, int], ...] = ()) -> None:
         self.data = b""
@@ -46,7 +46,8 @@ class Input:
         self._ceiling = ceiling
         self._grants = grants
         self._scan = 0
-        self.swallowed = 0
+        self.swallowed = 0  # octets of the present line that were dropped as it is too long
+        self.head = b""  # how the last too long line began
 
     def __len__(self) -> int:
         return len(self.data) - self.pos
@@ -96,6 +97,8 @@ class Input:
         if self.swallowed or after - pos > limit:
             total = self.swallowed + after - pos
             if self.swallowed or total > self._granted(pos, limit):
+                if not self.swallowed:
+                    self.head = data[pos : pos + 16]
                 self.swallowed = 0
                 return Line.TOO_LONG if total <= self._ceiling else Line.FLOOD
         if lenient:
@@ -109,6 +112,8 @@ class Input:
         # A CR at the end may be half of a line end. It is kept and counted, like the other octets.
         self._scan = max(self.pos, len(self.data) - 1)
         if self.swallowed or (size > limit and size > self._granted(self.pos, limit)):
+            if not self.swallowed:
+                self.head = self.data[self.pos : self.pos + 16]
             kept = b"\r" if self.data.endswith(b"\r") else b""
             self.swallowed += size - len(kept)
             self.data, self.pos, self._scan = kept, 0, 0

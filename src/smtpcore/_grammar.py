@@ -53,7 +53,7 @@ XTEXT: Final = r"(?:[!-*,-<>-~]++|\+[0-9A-F]{2})*+"
 MECHANISM: Final = r"[A-Za-z0-9_-]{1,20}+"
 # RFC 3030 2: bdat-cmd = "BDAT" SP chunk-size [ SP end-marker ] CR LF, chunk-size = 1*DIGIT
 # Bounded at 20 digits like SIZE (RFC 1870 section 4), so that no number costs more than its text.
-BDAT: Final = r"(?P<size>[0-9]{1,20}+)(?P<last> +[Ll][Aa][Ss][Tt])?+"
+BDAT: Final = r"(?P<size>[0-9]{1,20}+)(?P<last> ++[Ll][Aa][Ss][Tt])?+"
 
 match_domain = re.compile(DOMAIN).fullmatch
 match_literal = re.compile(ADDRESS_LITERAL).fullmatch
@@ -64,7 +64,7 @@ match_esmtp_param = re.compile(rf"(?P<keyword>{KEYWORD})(?:=(?P<value>{ESMTP_VAL
 match_string = re.compile(STRING).fullmatch
 match_xtext = re.compile(XTEXT).fullmatch
 match_bdat = re.compile(BDAT).fullmatch
-match_auth = re.compile(rf"(?P<mechanism>{MECHANISM})(?: +(?P<initial>[!-~]++))?+").fullmatch
+match_auth = re.compile(rf"(?P<mechanism>{MECHANISM})(?: ++(?P<initial>[!-~]++))?+").fullmatch
 
 # Code points that no address or argument may hold: C1 controls, non-characters (Unicode section 23.7)
 # and surrogates. Those are not UTF-8, so only our caller's text and punycode can hold them.

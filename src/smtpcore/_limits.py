@@ -54,7 +54,7 @@ class Limits:
     )
     recipients: int = _limit(
         1000, "recipients a transaction", "{reply}, the transaction lives",
-        floor=100, rfc="RFC 5321 4.5.3.1.8", memory=600, reply="too_many_recipients",
+        floor=100, rfc="RFC 5321 4.5.3.1.8", memory=4096, reply="too_many_recipients",
     )  # fmt: skip
     message_octets: int = _limit(
         52_428_800, "octets a message, unstuffed", "{reply}, at SIZE= or after the rest was discarded",
@@ -82,6 +82,8 @@ class Limits:
             if number is not None and number < field.metadata["floor"]:
                 why = field.metadata["rfc"] or "to work at all"
                 raise LocalProtocolError(f"{field.name} must be at least {field.metadata['floor']}: {why}")
+        if self.buffered_octets < max(self.command_octets, self.auth_octets):
+            raise LocalProtocolError("buffered_octets must hold a line: command_octets and auth_octets")
 
     def memory(self) -> int:
         """The most octets that a server connection holds because of these limits.

@@ -10,6 +10,7 @@ Three things decide what the next octets are, in this order:
 A step reads one such thing. It returns an event, a `Wait`, or None when there is nothing to tell.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Final, TypeVar
 
@@ -57,6 +58,9 @@ from .extensions import Param
 from .sasl import Challenge
 
 _Params = TypeVar("_Params", MailParams, RcptParams)
+# What somebody may take for BDAT, and its octets for no commands, whatever is wrong with the rest.
+_match_bdat = re.compile(rb"BDAT(?![A-Za-z0-9])", re.IGNORECASE).match
+_bare_line_end = re.compile(rb"[\r\n]").search
 _ADDRESS_VERBS: Final = (b"MAIL", b"RCPT", b"VRFY", b"EXPN")
 
 
@@ -127,6 +131,8 @@ class Reading(Receiving):
         if line is Line.FLOOD:
             self._close(Cause.LIMIT, "swallowed_octets", self._replies.too_long_line_closing)
             return None
+        if _match_bdat(self._in.head):
+            return self._unreadable_chunk()
         return self._refuse(self._replies.too_long_line)
 
     def _decode_utf8(self, line: bytes) -> str | None:
@@ -140,9 +146,9 @@ class Reading(Receiving):
         return None if unfit(text) else text
 
     def _refuse_octets(self, line: bytes) -> ServerEvent | None:
-        verb = line.partition(b" ")[0].upper()
-        if verb == b"BDAT":  # the octets behind it cannot be told from commands
+        if _match_bdat(line):
             return self._unreadable_chunk()
+        verb = line.partition(b" ")[0].upper()
         return self._refuse(self._replies.not_utf8 if verb in _ADDRESS_VERBS else self._replies.not_ascii)
 
     def _out_of_place(self, verb: str, argument: str) -> ServerEvent | None:
@@ -151,6 +157,8 @@ class Reading(Receiving):
         if verb == "BDAT":
             reply = replies.bad_sequence if verb in self._plan.commands else replies.not_implemented
             return self._stray_chunk(argument.rstrip(" \t"), reply)
+        if _match_bdat(self._line):
+            return self._unreadable_chunk()
         if verb in FOREIGN_VERBS:
             self._close(Cause.PROTOCOL, verb, replies.foreign_protocol)
             return None
@@ -165,7 +173,7 @@ class Reading(Receiving):
             if self._unknown > self._limits.unknown_before_hello:
                 self._close(Cause.PROTOCOL, "unknown_before_hello", replies.foreign_protocol)
                 return None
-        if not (verb + argument).isprintable():
+        if _bare_line_end(self._line):
             return self._refuse(replies.bad_line)
         return self._refuse(replies.not_implemented if verb in KNOWN_VERBS else replies.unknown_command)
 
@@ -179,7 +187,7 @@ class Reading(Receiving):
 
     def _bad_argument(self, verb: str, reply: Reply | None = None) -> Refused:
         """The argument does not follow the grammar."""
-        if any(octet < 32 or octet == 127 for octet in self._line):
+        if _bare_line_end(self._line):
             return self._refuse(self._replies.bad_line)
         return self._refuse(reply or fill(self._replies.syntax, syntax=self._plan.syntax[verb]))
 
@@ -365,6 +373,7 @@ class Reading(Receiving):
         return self._ask(Extended(name, parsed), row.edge)
 
     def _auth(self, row: Row, name: str, initial: str | None) -> ServerEvent | None:
+        self._guarded = True
         self._auth_attempts += 1
         if self._auth_attempts > self._limits.auth_attempts:
             self._close(Cause.LIMIT, "auth_attempts", self._replies.too_many_auth)
@@ -408,7 +417,6 @@ class Reading(Receiving):
             self._reports.append(self._ask(step, edge))
         elif step.identity is not None:
             self._exchange = None
-            self._guarded = False
             self._identity = step.identity
             self._open_gates()
             self._go(edge.ok)
@@ -416,7 +424,6 @@ class Reading(Receiving):
             self._reports.append(Authenticated(exchange.name, step.identity))
         else:
             self._exchange = None
-            self._guarded = True
             self._go(edge.no)
             reply = self._counted(exchange.rejection or getattr(self._replies, step.reply))
             self._reports.append(AuthFailed(exchange.name, exchange.username, reply))

@@ -18,6 +18,8 @@ BINARY_MIME: Final = Body.BINARY_MIME
 _BODY: Final = Deadline.BODY
 _DATA: Final = Wait.DATA
 
+_FIRST_OCTETS: Final = 4096
+
 
 class Receiving(Session):
     """Steps that read octets by count or to a lone dot; none of them looks for a command."""
@@ -55,7 +57,8 @@ class Receiving(Session):
             return self._finish("final dot")
         if not len(self._in):
             return self._starve_body()
-        data = self._in.take()
+        # A read may hold many small messages: to look at all of it for each would cost its square.
+        data = self._in.take(max(_FIRST_OCTETS, body.raw))
         was_refused = body.refused
         content, rest = body.data(data)
         if rest >= 0:

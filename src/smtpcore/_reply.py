@@ -218,7 +218,7 @@ class Replies:
     tls_unavailable: Reply = _stock(454, "4.7.0", "TLS not available due to local problem")
 
     unknown_command: Reply = _stock(500, "5.5.1", "Command not recognized")
-    bad_line: Reply = _stock(500, "5.5.2", "A line ends with <CR><LF> and holds no other control character")
+    bad_line: Reply = _stock(500, "5.5.2", "A line ends with <CR><LF> and holds no other <CR> or <LF>")
     not_ascii: Reply = _stock(500, "5.5.2", "Commands are ASCII, or UTF-8 where SMTPUTF8 permits it")
     too_long_line: Reply = _stock(500, "5.5.6", "Line too long")
     syntax: Reply = _stock(501, "5.5.4", "Syntax: {syntax}")

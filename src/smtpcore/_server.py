@@ -128,7 +128,8 @@ class ServerConnection(Reading):
                 link.clock.disarm(deadline)
                 self._closing = (Cause.TIMED_OUT, deadline.value, getattr(self._replies, row.reply))
             else:
-                self._expire(deadline, row.reply)
+                # In the middle of a handshake nothing may be said in the clear.
+                self._expire(deadline, None if self._phase is _TLS else row.reply)
                 break
 
     def _expire(self, deadline: Deadline, reply: str | None) -> None:
@@ -244,9 +245,11 @@ class ServerConnection(Reading):
         if reply.code < 400:
             raise LocalProtocolError(f"a {reply.code} reply rejects nothing")
         self._question = None
-        if isinstance(to, Connected):
+        if isinstance(to, Connected | Hello):
+            # RFC 2034 4: no enhanced status code in the greeting, nor in a reply to EHLO or HELO.
             self._link.send(reply.wire(False))
-            self._close(Cause.REJECTED)
+            if isinstance(to, Connected) or reply.code == 421:
+                self._close(Cause.REJECTED)
         elif reply.code == 421:
             self._close(Cause.REJECTED, "", reply)
         elif isinstance(to, PasswordCheck | TokenCheck | SecretWanted):
@@ -257,9 +260,6 @@ class ServerConnection(Reading):
             self._verdict([reply] * self._verdicts)
         elif isinstance(to, BodyBegin) and to.verb == "BDAT":
             self._refuse_chunk(reply, report=False)
-        elif isinstance(to, Hello):
-            # RFC 2034 4: no enhanced status code in a reply to EHLO or HELO.
-            self._link.send(reply.wire(False))
         else:
             self._say(reply)
             self._go(self._edge.no)

@@ -91,7 +91,7 @@ class Session:
         self._unknown = 0
         self._transactions = 0
         self._auth_attempts = 0
-        # AUTH was refused: a client that does not wait for replies goes on with its password.
+        # There was an AUTH: a client that does not wait for replies goes on with its password.
         self._guarded = False
 
         self._phase = Phase.CONNECT

@@ -1,5 +1,6 @@
 """`serve`: accept connections, hold each in a task, and end them all in good order."""
 
+import socket
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -8,7 +9,8 @@ import trio
 from smtpcore import SMTP, Dialect, Peer, Reply, ServerConfig, ServerConnection, TlsInfo
 
 from ._conversation import LOCAL_ERROR, Conversation, logger
-from ._pump import Pump, acknowledge_at_once
+from ._pump import Pump
+from ._transport import SocketTransport, Transport
 from .session import BaseSession, Facts, Session
 from .tls import TlsContext
 
@@ -150,19 +152,23 @@ class Server:
             await trio.sleep(tick)
             now = trio.current_time()
             for pump in self._pumps:
-                pump.tick(now)
+                try:
+                    pump.tick(now)
+                except Exception:
+                    logger.exception("the deadlines of a connection were lost by an error")
 
     async def _serve_one(self, stream: trio.SocketStream) -> None:
         try:
-            await self._converse(stream)
+            with socket.socket(fileno=stream.socket.detach()) as connected:
+                await self._converse(SocketTransport(connected))
         except Exception:
             # Nothing that one connection does may end the others.
             logger.exception("a connection was lost by an error")
         finally:
             self._note_if_empty()
 
-    async def _converse(self, stream: trio.SocketStream) -> None:
-        peer = peer_of(stream)
+    async def _converse(self, below: SocketTransport) -> None:
+        peer = peer_of(below.socket)
         if peer is None or self.connections >= 2 * self._max_connections:
             return
         refusal = None
@@ -171,17 +177,18 @@ class Server:
         elif self.draining:
             refusal = self._config.plan(self._dialect).replies.shutting_down
 
-        tls, above = None, None
+        tls: TlsInfo | None = None
+        transport: Transport = below
         if self._implicit_tls:
             if refusal is not None:  # not worth a handshake
                 return
-            shaken = await self._shake_hands(stream)
+            shaken = await self._shake_hands(below)
             if shaken is None:
                 return
-            above, tls = shaken
+            transport, tls = shaken
 
         connection = ServerConnection(self._config, peer=peer, tls=tls, dialect=self._dialect)
-        pump = Pump(connection, stream, above, self._tls_context)
+        pump = Pump(connection, transport, self._tls_context)
         session: Session
         try:
             session = self._new_session(connection)
@@ -197,26 +204,24 @@ class Server:
         finally:
             self._pumps.discard(pump)
 
-    async def _shake_hands(self, stream: trio.SocketStream) -> tuple[trio.abc.Stream, TlsInfo] | None:
+    async def _shake_hands(self, below: SocketTransport) -> tuple[Transport, TlsInfo] | None:
         """Begin with TLS; None where that fails."""
         assert self._tls_context is not None
         with trio.move_on_after(self._config.timeouts.tls) as scope:
             self._handshakes.add(scope)
             try:
-                shaken = await self._tls_context.handshake(stream)
+                return await self._tls_context.shake_hands(below)
             except trio.BrokenResourceError:
                 return None
             finally:
                 self._handshakes.discard(scope)
-            acknowledge_at_once(stream)
-            return shaken
         return None
 
 
-def peer_of(stream: trio.SocketStream) -> Peer | None:
-    """Who is at the other end of *stream*; None if nobody is any more."""
+def peer_of(connected: socket.socket) -> Peer | None:
+    """Who is at the other end; None if nobody is any more."""
     try:
-        name = stream.socket.getpeername()
+        name = connected.getpeername()
     except OSError:
         return None
     if not isinstance(name, tuple):  # a Unix socket

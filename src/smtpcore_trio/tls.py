@@ -3,19 +3,21 @@
 import hashlib
 import ssl
 from collections.abc import Callable
-from contextvars import ContextVar
 from pathlib import Path
+from typing import Final
+from weakref import WeakKeyDictionary
 
-import trio
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from smtpcore import TlsInfo
 
-# The names that the client of the handshake that runs in this task has asked for.
-_asked_for: ContextVar[list[str]] = ContextVar("_asked_for")
+from ._transport import SocketTransport, TlsTransport
 
 SniCallback = Callable[[ssl.SSLObject, str, ssl.SSLContext], int | None]
+
+# The names that clients have asked for.
+_asked_for: Final[WeakKeyDictionary[ssl.SSLObject, str]] = WeakKeyDictionary()
 
 
 class TlsContext:
@@ -37,8 +39,9 @@ class TlsContext:
         """From PEM files: a certificate with its chain, and its key, which may be in the same file.
 
         Raises:
-            OSError: a file cannot be read.
-            ValueError: there is no certificate in it, or no key that goes with it (`ssl.SSLError`).
+            OSError: a file cannot be read, or there is no key in it that goes with the certificate
+                (`ssl.SSLError`).
+            ValueError: there is no certificate in it.
         """
         # RFC 8996: no TLS before 1.2.
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -48,37 +51,31 @@ class TlsContext:
         context.load_cert_chain(certificate, key)
         return cls(context, x509.load_pem_x509_certificate(certificate.read_bytes()))
 
-    async def handshake(self, transport: trio.abc.Stream) -> tuple["trio.SSLStream[trio.abc.Stream]", TlsInfo]:
+    async def shake_hands(self, transport: SocketTransport) -> tuple[TlsTransport, TlsInfo]:
         """Shake hands with the client behind *transport*.
 
         Raises:
             trio.BrokenResourceError: it failed.
+            trio.ClosedResourceError: *transport* was woken.
         """
-        # https_compatible: many clients hang up without a close_notify. The end of the stream completes
-        # nothing in SMTP, so a truncation gains nobody anything.
-        stream = trio.SSLStream(transport, self.context, server_side=True, https_compatible=True)
-        names: list[str] = []
-        token = _asked_for.set(names)
-        try:
-            await stream.do_handshake()
-        finally:
-            _asked_for.reset(token)
-        cipher = stream.cipher()
-        return stream, TlsInfo(
-            version=stream.version() or "",
+        above = TlsTransport(transport, self.context)
+        await above.shake_hands()
+        cipher = above.tls.cipher()
+        return above, TlsInfo(
+            version=above.tls.version() or "",
             cipher=cipher[0] if cipher else "",
-            server_name=names[0] if names else None,
+            server_name=_asked_for.get(above.tls),
             channel_bindings=self.bindings,
         )
 
 
 def _noting(previous: SniCallback | None) -> SniCallback:
-    """An SNI callback that takes note of the name for `TlsContext.handshake`, then calls *previous*."""
+    """An SNI callback that takes note of the name for `TlsContext.shake_hands`, then calls *previous*."""
 
-    def note(socket: ssl.SSLObject, name: str, context: ssl.SSLContext) -> int | None:
+    def note(tls: ssl.SSLObject, name: str, context: ssl.SSLContext) -> int | None:
         if name:  # None, whatever the types say, where the client asked for none
-            _asked_for.get([]).append(name)
-        return None if previous is None else previous(socket, name, context)
+            _asked_for[tls] = name
+        return None if previous is None else previous(tls, name, context)
 
     return note
 

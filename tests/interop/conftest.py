@@ -1,9 +1,17 @@
-"""What the tests with real clients share: a client that is missing skips a test, but fails it on CI."""
+"""What the tests with real clients share: the program, and how a client that is missing is taken."""
 
+import dataclasses
 import os
+import queue
+import re
 import shutil
-from collections.abc import Callable
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -42,3 +50,115 @@ def need_node_module() -> Need:
         return str(path)
 
     return path_of
+
+
+# Of ours; the message comes right behind it.
+_PREFIX = re.compile(
+    rb"Return-Path: <(?P<sender>[^\r]*)>\r\n"
+    rb"Received: from (?P<client>[^\r]+)\r\n"
+    rb" by localhost with (?P<protocol>[A-Z0-9]+)(?P<about>[^\r]*)\r\n"
+    rb" id (?P<identifier>[0-9a-f]+);?\r\n"
+    rb"(?: for <(?P<recipient>[^\r]+)>;\r\n)?"
+    rb" [A-Z][a-z]{2}, [^\r]+\r\n"
+)
+
+
+@dataclasses.dataclass
+class Stored:
+    """A message that the program has stored: the line that it printed, our fields, the octets behind them."""
+
+    line: str
+    fields: dict[str, str]
+    octets: bytes
+
+
+class Program:
+    """``smtpcore serve``, running."""
+
+    def __init__(self, directory: Path, *options: str) -> None:
+        self.directory = directory
+        self.certificate = directory / "certificate.pem"
+        self.maildir = directory / "Maildir"
+        source = Path(__file__).parents[2] / "src"
+        path = os.pathsep.join(filter(None, [str(source), os.environ.get("PYTHONPATH")]))
+        self.environ = os.environ | {"PYTHONPATH": path, "PYTHONIOENCODING": "utf-8"}
+        arguments = ["serve", "--port", "0", "--tls-port", "0", "--directory", str(directory), *options]
+        self.process = subprocess.Popen(
+            self.arguments(*arguments),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+            env=self.environ,
+        )
+        self._lines: queue.Queue[str] = queue.Queue()
+        self._errors: list[str] = []
+        self._readers = [
+            threading.Thread(target=self._read, args=(self.process.stdout, self._lines.put)),
+            threading.Thread(target=self._read, args=(self.process.stderr, self._errors.append)),
+        ]
+        for reader in self._readers:
+            reader.start()
+        shown: list[str] = []
+        while not shown or "Ctrl-C" not in shown[-1]:
+            shown.append(self._next())
+        self._next()  # an empty line
+        text = "\n".join(shown)
+        self.port, self.tls_port, self.user, self.password = [
+            re.findall(pattern, text, re.MULTILINE)[0]
+            for pattern in (r":(\d+)  STARTTLS$", r":(\d+)  TLS$", r"^  user +(.+)$", r"^  password +(.+)$")
+        ]
+
+    @staticmethod
+    def arguments(*arguments: str) -> list[str]:
+        """The command with *arguments*; whatever warns fails."""
+        return [sys.executable, "-X", "dev", "-W", "error", "-m", "smtpcore_trio", *arguments]
+
+    @staticmethod
+    def _read(stream: IO[str], keep: Callable[[str], None]) -> None:
+        for line in stream:
+            keep(line.removesuffix("\n"))
+
+    def _next(self) -> str:
+        return self._lines.get(timeout=60)
+
+    def stored(self) -> Stored:
+        """The next message that it tells of."""
+        line = self._next()
+        (path,) = self.maildir.glob(f"new/*.{line.split()[0]}.*")
+        content = path.read_bytes()
+        match = _PREFIX.match(content)
+        assert match is not None, content[:1000]
+        octets = content[match.end() :]
+        assert f" octets={len(octets)} " in line
+        return Stored(line, {name: (value or b"").decode() for name, value in match.groupdict().items()}, octets)
+
+    def quiet(self) -> bool:
+        """Whether it has told of no message since."""
+        return self._lines.empty()
+
+    def stop(self) -> None:
+        """End it as Ctrl-C does. It must have had nothing to complain of, and leave nothing half done."""
+        try:
+            self.process.send_signal(signal.SIGINT)
+            status = self.process.wait(timeout=30)
+        finally:
+            self.kill()
+        assert (status, self._errors) == (0, [])
+        assert list((self.maildir / "tmp").iterdir()) == []
+
+    def kill(self) -> None:
+        """End it at once."""
+        self.process.kill()
+        self.process.wait()
+        for reader in self._readers:
+            reader.join()
+        for stream in (self.process.stdout, self.process.stderr):
+            assert stream is not None
+            stream.close()
+
+
+@pytest.fixture(scope="session")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
+    running = Program(tmp_path_factory.mktemp("program"))
+    yield running
+    running.stop()

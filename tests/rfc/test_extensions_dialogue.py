@@ -353,9 +353,7 @@ def test_xclient() -> None:
         only(xclient(lambda peer: peer == TRUSTED)),
         peer=TRUSTED,
     )
-    assert driver.seen(XClient)[0] == XClient(
-        {"NAME": "spike.porcupine.org", "ADDR": "168.100.189.2", "LOGIN": None}
-    )
+    assert driver.seen(XClient)[0] == XClient({"NAME": "spike.porcupine.org", "ADDR": "168.100.189.2", "LOGIN": None})
     assert driver.conn.phase is Phase.HELLO
     assert driver.conn.hello is None
 
@@ -396,7 +394,9 @@ def test_from_a_stranger(extension: Extension) -> None:
 def test_xclient_forgets_who_has_authenticated() -> None:
     # Whom the front end speaks for next is somebody else.
     driver = Driver(
-        config(extensions=(AUTH, xclient(lambda peer: True)), mechanisms=(PLAIN,), cleartext_auth=True, auth_required=True)
+        config(
+            extensions=(AUTH, xclient(lambda peer: True)), mechanisms=(PLAIN,), cleartext_auth=True, auth_required=True
+        )
     )
     driver.say("EHLO client.example")
     driver.say("AUTH PLAIN AGEAYg==")

@@ -66,7 +66,8 @@ def test_6_1_insufficient_storage_is_the_application_s_to_say() -> None:
 @pytest.mark.catalogue("E12")
 @pytest.mark.parametrize(
     "value",
-    ["=-1", "=+1", "=1_0", "=0x10", "=1.0", "=1e3", "=", "", "= 1", "=" + "1" * 21, "=" + "9" * 25, "=\u0663", "=\u00b2", "=\uff11"],
+    ["=-1", "=+1", "=1_0", "=0x10", "=1.0", "=1e3", "=", "", "= 1", "=" + "1" * 21, "=" + "9" * 25, "=\u0663",
+     "=\u00b2", "=\uff11"],
 )  # fmt: skip
 def test_4_the_value_is_1_to_20_digits(value: str) -> None:
     driver = Driver(config(extensions=(SIZE, EIGHTBITMIME, SMTPUTF8), limits=Limits(message_octets=100_000)))
@@ -76,7 +77,9 @@ def test_4_the_value_is_1_to_20_digits(value: str) -> None:
     assert not driver.seen(MailFrom)
 
 
-@pytest.mark.parametrize(("value", "code"), [("=0", "250"), ("=00000000000000000007", "250"), (f"={2**64 + 10}", "552")])
+@pytest.mark.parametrize(
+    ("value", "code"), [("=0", "250"), ("=00000000000000000007", "250"), (f"={2**64 + 10}", "552")]
+)
 def test_4_odd_but_right_values(value: str, code: str) -> None:
     driver = Driver(SETTINGS)
     driver.say("EHLO client.example")

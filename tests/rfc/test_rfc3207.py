@@ -3,7 +3,19 @@
 import pytest
 from _dialogue import TLS, Driver, config, play
 
-from smtpcore import Cause, Closed, EarlyInput, Hello, Identity, Limits, LocalProtocolError, Phase, Reply, StartTls, Wait
+from smtpcore import (
+    Cause,
+    Closed,
+    EarlyInput,
+    Hello,
+    Identity,
+    Limits,
+    LocalProtocolError,
+    Phase,
+    Reply,
+    StartTls,
+    Wait,
+)
 from smtpcore.extensions import AUTH, CHUNKING, ENHANCEDSTATUSCODES, PIPELINING, STARTTLS
 from smtpcore.sasl import PLAIN
 

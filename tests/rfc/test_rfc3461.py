@@ -103,7 +103,9 @@ def test_rfc6533_3_an_original_recipient_in_utf_8() -> None:
         """,
         config(extensions=(DSN, EIGHTBITMIME, SMTPUTF8)),
     )
-    assert [event.params.orcpt for event in driver.seen(RcptTo)] == [OriginalRecipient("utf-8", "günter@Example.COM")] * 2
+    assert [event.params.orcpt for event in driver.seen(RcptTo)] == [
+        OriginalRecipient("utf-8", "günter@Example.COM")
+    ] * 2
 
 
 def test_parameters_belong_to_their_commands() -> None:

@@ -368,9 +368,7 @@ def test_pipelined_behind_auth_where_early_input_is_reported() -> None:
             accept_all(conn, event)
 
     driver = Driver(
-        config(
-            extensions=(PIPELINING, AUTH), mechanisms=(LOGIN,), cleartext_auth=True, early_input=EarlyInput.REPORT
-        ),
+        config(extensions=(PIPELINING, AUTH), mechanisms=(LOGIN,), cleartext_auth=True, early_input=EarlyInput.REPORT),
         answer=reject,
     )
     driver.say("EHLO client.example.com")

@@ -129,11 +129,11 @@ def test_2_3_8_lines_end_with_crlf_alone() -> None:
         GREETED
         + r"""
         C~ NOOP\nNOOP\r\n
-        S: 500 A line ends with <CR><LF> and holds no other control character
+        S: 500 A line ends with <CR><LF> and holds no other <CR> or <LF>
         C~ NOOP\rNOOP\r\n
-        S: 500 A line ends with <CR><LF> and holds no other control character
+        S: 500 A line ends with <CR><LF> and holds no other <CR> or <LF>
         C~ NOOP\r\r\n
-        S: 500 A line ends with <CR><LF> and holds no other control character
+        S: 500 A line ends with <CR><LF> and holds no other <CR> or <LF>
         """,
         PLAIN_SMTP,
     )
@@ -515,7 +515,7 @@ def test_4_1_1_8_help() -> None:
         C: HELP BDAT
         S: 214 EHLO HELO MAIL RCPT DATA RSET NOOP HELP VRFY EXPN QUIT
         C~ HELP \\x07\\r\\n
-        S: 500 A line ends with <CR><LF> and holds no other control character
+        S: 500 A line ends with <CR><LF> and holds no other <CR> or <LF>
         """,
         PLAIN_SMTP,
     )

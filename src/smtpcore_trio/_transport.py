@@ -1,0 +1,219 @@
+"""Octets from and to a socket, in the clear and through TLS.
+
+Theory of operation. One task uses a transport, and either receives or sends, so nothing here is locked.
+To receive is to wait first and then to read, which is also what keeps a busy connection from starving the
+others; to send is to try first. A wait has no cancel scope of its own; whoever wants to end it calls `wake`.
+With a `trio.SocketStream` in a cancel scope a command and its reply took 59 us of processor time; now 29.
+
+A `trio.SSLStream` hands out one TLS record at a time, with a turn of the scheduler for each. Some clients
+write a record for every line of a message, and anybody may write one for every octet. Here all the records
+that have arrived are handed out together: 1.3 us each, where it was 40.
+"""
+
+import contextlib
+import socket
+import ssl
+import struct
+from typing import Final, Protocol
+
+import trio
+
+READ_OCTETS: Final = 65536
+"""Of one read; and what a connection holds on top of its limits."""
+
+# RFC 8446 5.1: a record has at most 2^14 octets of content.
+_RECORD_OCTETS: Final = 16384
+
+_RESET: Final = struct.pack("ii", 1, 0)
+_QUICKACK: Final[int | None] = getattr(socket, "TCP_QUICKACK", None)
+
+
+class Transport(Protocol):
+    """What a connection needs of the layer below it."""
+
+    async def receive(self) -> bytes:
+        """Some octets; none at the end of the stream.
+
+        Raises:
+            trio.BrokenResourceError: the connection is lost.
+            trio.ClosedResourceError: `wake` was called.
+        """
+
+    async def send_all(self, octets: bytes) -> None:
+        """Send *octets*. After an exception nobody knows how many of them were sent.
+
+        Raises:
+            trio.BrokenResourceError: the connection is lost.
+            trio.ClosedResourceError: `wake` was called.
+        """
+
+    async def end(self) -> None:
+        """Tell the peer that nothing more comes.
+
+        Raises:
+            trio.BrokenResourceError: the connection is lost.
+        """
+
+    def wake(self) -> None:
+        """End what another task waits for here; without effect where none waits."""
+
+    def close(self, *, reset: bool = False) -> None:
+        """Close the connection; with *reset* drop what has not been delivered."""
+
+
+class SocketTransport:
+    """A connected stream socket, which is made non-blocking."""
+
+    __slots__ = ("socket",)
+
+    def __init__(self, connected: socket.socket) -> None:
+        connected.setblocking(False)
+        self.socket = connected
+        # Replies leave as they are written; they are written in groups.
+        self._set(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    async def receive(self) -> bytes:
+        """See `Transport`."""
+        while True:
+            await trio.lowlevel.wait_readable(self.socket)
+            try:
+                return self.socket.recv(READ_OCTETS)
+            except BlockingIOError:  # a false alarm
+                continue
+            except OSError as error:
+                raise trio.BrokenResourceError from error
+
+    async def send_all(self, octets: bytes) -> None:
+        """See `Transport`."""
+        rest = memoryview(octets)
+        while rest:
+            try:
+                rest = rest[self.socket.send(rest) :]
+            except BlockingIOError:
+                await trio.lowlevel.wait_writable(self.socket)
+            except OSError as error:
+                raise trio.BrokenResourceError from error
+
+    async def end(self) -> None:
+        """See `Transport`."""
+        try:
+            self.socket.shutdown(socket.SHUT_WR)
+        except OSError as error:
+            raise trio.BrokenResourceError from error
+
+    def wake(self) -> None:
+        """See `Transport`."""
+        # The socket goes on to be used: this is how Trio ends all waits for one.
+        trio.lowlevel.notify_closing(self.socket)
+
+    def close(self, *, reset: bool = False) -> None:
+        """See `Transport`."""
+        if reset:
+            self._set(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        self.socket.close()
+
+    def acknowledge_at_once(self) -> None:
+        """Do not delay the next TCP acknowledgement, where the system lets us say so."""
+        if _QUICKACK is not None:
+            self._set(socket.IPPROTO_TCP, _QUICKACK, 1)
+
+    def _set(self, level: int, option: int, value: int | bytes) -> None:
+        with contextlib.suppress(OSError):  # the peer has gone, or it is a Unix socket
+            self.socket.setsockopt(level, option, value)
+
+
+class TlsTransport:
+    """The server's side of TLS over a socket. Use it after `shake_hands`.
+
+    A peer that hangs up without a close_notify, as many do, has ended its stream like one that says so, and
+    so has one whose records are broken. The end of the stream completes nothing in SMTP, so that a truncation
+    gains nobody anything.
+    """
+
+    __slots__ = ("_below", "_incoming", "_outgoing", "tls")
+
+    def __init__(self, below: SocketTransport, context: ssl.SSLContext) -> None:
+        self._below = below
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+        self.tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+
+    async def shake_hands(self) -> None:
+        """Wait for the client's side of the handshake, and do ours.
+
+        Raises:
+            trio.BrokenResourceError: it failed.
+            trio.ClosedResourceError: `wake` was called.
+        """
+        while True:
+            try:
+                self.tls.do_handshake()
+            except ssl.SSLWantReadError:
+                await self._flush()
+                await self._fill()
+            except ssl.SSLError as error:
+                with contextlib.suppress(trio.BrokenResourceError):
+                    await self._flush()  # the alert
+                raise trio.BrokenResourceError from error
+            else:
+                break
+        # What waits in TLS 1.3 are tickets. They go with what is sent next, as a client that does not read
+        # before it has written may block for them.
+        if self.tls.version() != "TLSv1.3":
+            await self._flush()
+        # The client may wait for the acknowledgement of its last message before it sends more.
+        self._below.acknowledge_at_once()
+
+    async def receive(self) -> bytes:
+        """See `Transport`."""
+        pieces: list[bytes] = []
+        size = 0
+        while size < READ_OCTETS:
+            try:
+                piece = self.tls.read(_RECORD_OCTETS)
+            except ssl.SSLWantReadError:
+                if pieces:
+                    break
+                await self._flush()  # such as the answer to a new key
+                await self._fill()
+                continue
+            except ssl.SSLError:  # the stream has ended, politely or not, or was tampered with
+                break
+            if not piece:
+                break
+            pieces.append(piece)
+            size += len(piece)
+        return b"".join(pieces)
+
+    async def send_all(self, octets: bytes) -> None:
+        """See `Transport`."""
+        try:
+            self.tls.write(octets)
+        except ssl.SSLError as error:
+            raise trio.BrokenResourceError from error
+        await self._flush()
+
+    async def end(self) -> None:
+        """See `Transport`."""
+        with contextlib.suppress(ssl.SSLError):  # that the peer has not said so as well
+            self.tls.unwrap()
+        await self._flush()
+        await self._below.end()
+
+    def wake(self) -> None:
+        """See `Transport`."""
+        self._below.wake()
+
+    def close(self, *, reset: bool = False) -> None:
+        """See `Transport`."""
+        self._below.close(reset=reset)
+
+    async def _fill(self) -> None:
+        if octets := await self._below.receive():
+            self._incoming.write(octets)
+        else:
+            self._incoming.write_eof()
+
+    async def _flush(self) -> None:
+        if self._outgoing.pending:
+            await self._below.send_all(self._outgoing.read())
