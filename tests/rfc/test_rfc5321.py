@@ -515,7 +515,7 @@ def test_4_1_1_8_help() -> None:
         C: HELP BDAT
         S: 214 EHLO HELO MAIL RCPT DATA RSET NOOP HELP VRFY EXPN QUIT
         C~ HELP \\x07\\r\\n
-        S: 500 A line ends with <CR><LF> and holds no other <CR> or <LF>
+        S: 501 Syntax: HELP [verb]
         """,
         PLAIN_SMTP,
     )
