@@ -22,6 +22,8 @@ from smtpcore import (
     LocalProtocolError,
     MailFrom,
     RcptTo,
+    Reply,
+    SecretWanted,
     ServerConnection,
     ServerEvent,
     StartTls,
@@ -29,6 +31,8 @@ from smtpcore import (
     Wait,
 )
 from smtpcore._value import fields
+from smtpcore.extensions import AUTH
+from smtpcore.sasl import CRAM_MD5
 
 T = Timeouts(command=10, body=20, min_body_rate=100, write=5, tls=7, session=1000)
 TIMED_OUT = b"421 mx.example.org timeout exceeded, closing connection\r\n"
@@ -383,3 +387,37 @@ def test_an_answer_that_comes_after_the_end(question: type) -> None:
     assert driver.out == before
     with pytest.raises(LocalProtocolError):
         conn.accept(asked)
+
+
+@pytest.mark.parametrize("way", ["accept", "reject", "settle", "provide"])
+def test_an_answer_in_vain_in_every_way(way: str) -> None:
+    kind = SecretWanted if way == "provide" else BodyEnd
+    driver = Driver(
+        config(extensions=(AUTH,), mechanisms=(CRAM_MD5,), cleartext_auth=True, timeouts=T),
+        answer=lambda conn, event: None if isinstance(event, kind) else accept_all(conn, event),
+    )
+    driver.say("EHLO client.example")
+    if way == "provide":
+        driver.say("AUTH CRAM-MD5")
+        driver.say("YSA3NGU2ODUxZjU1YjE5ZjI1NGE1MjQ3ZjE2NzQ5ZjQ5Zg==")
+    else:
+        driver.say("MAIL FROM:<>", "RCPT TO:<a@example.org>", "DATA")
+        driver.say(".")
+    assert driver.wait is Wait.REPLY
+    conn = driver.conn
+    conn._link.send(b"250 something that nobody takes\r\n")
+    conn.data_to_send(0.0)
+    driver.at(5.0)
+    assert driver.events[-1] == Closed(Cause.TIMED_OUT, "write")
+    (question,) = driver.seen(kind)
+    arguments = {"accept": (), "reject": (Reply(550),), "settle": ([Reply(550)],), "provide": (None,)}[way]
+    getattr(conn, way)(question, *arguments)
+    with pytest.raises(LocalProtocolError):
+        getattr(conn, way)(question, *arguments)
+
+
+def test_the_time_is_told_by_whatever_call_comes_first() -> None:
+    for call in ("data_sent", "data_to_send", "handle_timeout"):
+        conn = Driver(config(timeouts=T), start=False).conn
+        getattr(conn, call)(500.0)
+        assert conn.next_deadline() == 1500.0

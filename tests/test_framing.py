@@ -11,7 +11,7 @@ from hypothesis import given, settings, strategies as st
 from linearity import assert_linear
 from slow_body import END, SlowDecoder
 
-from smtpcore import BodyAborted, BodyEnd, Cause, Closed, EarlyInput, MailFrom, Refused, Wait
+from smtpcore import BodyAborted, BodyEnd, Cause, Closed, EarlyInput, Limits, MailFrom, Refused, Wait
 from smtpcore._framing import BodyDecoder, Input, Line, Stray
 
 POLICIES = pytest.mark.parametrize("policy", Stray, ids=lambda policy: policy.name)
@@ -165,7 +165,7 @@ operations = st.lists(
     st.tuples(st.just("feed"), st.text("\r\nab", min_size=1, max_size=6))
     | st.tuples(st.just("take"), st.none() | st.integers(0, 8))
     | st.tuples(st.just("line"), st.none())
-    | st.tuples(st.just("back"), st.integers(0, 4))
+    | st.tuples(st.just("back"), st.none() | st.integers(1, 8))
     | st.tuples(st.just("clear"), st.none())
 )
 
@@ -192,11 +192,10 @@ def test_input_is_a_row_of_octets(done: list[tuple[str, object]], lenient: bool)
             else:
                 assert line is Line.PARTIAL
         elif operation == "back":
-            assert isinstance(argument, int)
-            data = received.take()
-            unread = min(argument, len(data))
-            received.push_back(data, unread)
-            model = data[len(data) - unread :]
+            assert argument is None or isinstance(argument, int)
+            data = received.take(argument)
+            received.push_back(data, len(data) // 2)
+            model = model[len(data) - len(data) // 2 :]
         else:
             received.clear()
             model = b""
@@ -214,6 +213,17 @@ def test_whole_input_is_handed_on_as_it_is() -> None:
     assert received.take(1000) is data
     received.feed(data)
     assert received.data is data
+
+
+@pytest.mark.parametrize("step", [1, 3, 100])
+def test_head_of_a_too_long_line(step: int) -> None:
+    received = Input(CEILING)
+    found = []
+    for part in steps(b"a\r\nBDAT 10" + b"x" * 12 + b"\r\n" + b"y" * 20 + b"\r\nb\r\n", step):
+        received.feed(part)
+        while (line := received.line(LIMIT)) is not Line.PARTIAL:
+            found.append((line, received.head[:4]))
+    assert found == [(b"a", b""), (Line.TOO_LONG, b"BDAT"), (Line.TOO_LONG, b"yyyy"), (b"b", b"yyyy")]
 
 
 def test_clear_forgets_what_was_swallowed() -> None:
@@ -500,6 +510,17 @@ def test_no_command_is_read_after_a_stray_octet() -> None:
         assert driver.out.endswith(b"250 2.0.0 Ok\r\n")
         assert len(driver.seen(MailFrom)) == 1
         assert driver.body == b""
+
+
+@pytest.mark.catalogue("A9")
+@pytest.mark.parametrize("step", [1, 1000, 100_000])
+@pytest.mark.parametrize("size", [0, 10, 5000])
+def test_nothing_behind_a_message_is_lost(size: int, step: int) -> None:
+    driver = Driver(config(early_input=EarlyInput.REPORT, limits=Limits(junk_commands=3000)))
+    driver.say("EHLO client.example", "MAIL FROM:<a@b>", "RCPT TO:<c@d>", "DATA")
+    said = driver.feed(b"x" * size + b"\r\n.\r\n" + b"NOOP\r\n" * 2000, step)
+    assert said.count(b"\r\n") == 2001
+    assert driver.body == b"x" * size + b"\r\n"
 
 
 @pytest.mark.catalogue("A9")

@@ -341,6 +341,12 @@ def test_recipients_beyond_the_limit_are_bounded() -> None:
     assert driver.wait is Wait.CLOSED
 
 
+def test_transactions_beyond_the_limit_are_bounded() -> None:
+    driver = ready(transactions=1, junk_commands=5)
+    assert driver.codes("MAIL FROM:<>", "RSET", *["MAIL FROM:<>"] * 5) == ["250", "250", *["451"] * 4, "421"]
+    assert driver.events[-1] == Closed(Cause.LIMIT, "junk_commands")
+
+
 def test_a_421_of_the_config_s_own_closes() -> None:
     driver = Driver(
         config(limits=Limits(transactions=1), replies=Replies(too_many_transactions=Reply(421, "Enough", "4.7.0")))

@@ -48,7 +48,7 @@ def test_odd_hello() -> None:
     assert driver.codes("EHLO") == ["250"]
     assert driver.codes("HELO two words") == ["250"]
     assert [code[:3] for code in codes(driver.feed(b"EHLO \x07\r\n") + driver.feed(b"EHLO \xc3\xbc\r\n"))] == [
-        "500",
+        "501",
         "500",
     ]
     assert [event.host for event in driver.seen(Hello)] == ["under_score", "", "two words"]

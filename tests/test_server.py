@@ -194,7 +194,7 @@ def test_a_421_ends_the_session(kind: type) -> None:
     driver.conn.reject(question, Reply(421, "Enough", "4.7.0"))
     assert driver.pump() is Wait.CLOSED
     assert driver.events[-1] == Closed(Cause.REJECTED)
-    enhanced = b"" if kind is Connected else b"4.7.0 "
+    enhanced = b"" if kind in (Connected, Hello) else b"4.7.0 "
     assert driver.out.endswith(b"421 " + enhanced + b"Enough\r\n")
 
 

@@ -73,8 +73,9 @@ class Input:
 
     def push_back(self, data: bytes, unread: int) -> None:
         """Unread the last *unread* octets of *data*, the last that `take` returned."""
-        self.data = data
-        self.pos = self._scan = len(data) - unread
+        if not self.data:  # it took all
+            self.data, self.pos = data, len(data)
+        self.pos = self._scan = self.pos - unread
 
     def clear(self) -> None:
         """Drop everything."""

@@ -33,7 +33,7 @@ from mutate import Mutant, mutants
 ROOT = Path(__file__).parents[2]
 LIST = Path(__file__).with_name("equivalent.toml")
 PACKAGE = "src/smtpcore/"
-MEMORY = 2 << 30
+MEMORY = 1 << 30
 # What the tests need is imported once, and not in each fork.
 WARM = ("hypothesis.stateful", "pytest_trio.plugin")
 PYTEST = (
@@ -160,7 +160,7 @@ class Run:
             ended, seconds, _ = forked([*paths, *deselected], 600, self.copy / "log")
         if ended != "passed":
             sys.exit(f"without a mutation {' '.join(paths)} {ended}:\n{(self.copy / 'log').read_text()[-3000:]}")
-        return Stage((*paths, *deselected), 5 + int(5 * seconds))
+        return Stage((*paths, *deselected), 2 + int(2 * seconds))
 
     def survives(self, mutant: Mutant, stages: Sequence[tuple[str, ...]]) -> bool:
         """Whether all of the tests pass with *mutant*."""
