@@ -68,7 +68,7 @@ def test_earliest_is_next() -> None:
     assert clock.at(Deadline.BODY) == 200
     clock.disarm(Deadline.COMMAND, Deadline.WRITE)
     assert clock.next() == 100
-    clock.clear()
+    clock.disarm(*Deadline)
     assert clock.next() == math.inf
 
 
@@ -96,11 +96,6 @@ class ClockworkAgainstADict(RuleBasedStateMachine):
         self.clock.disarm(*gone)
         for deadline in gone:
             self.model.pop(deadline, None)
-
-    @rule()
-    def clear(self) -> None:
-        self.clock.clear()
-        self.model.clear()
 
     @rule()
     def next(self) -> None:

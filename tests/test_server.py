@@ -17,6 +17,7 @@ from smtpcore import (
     Cause,
     Closed,
     Connected,
+    Dialect,
     EarlyInput,
     Extended,
     Hello,
@@ -532,3 +533,19 @@ def test_the_last_event_is_told_before_the_last_wait() -> None:
         assert driver.pump() is Wait.CLOSED
         assert isinstance(driver.events[-1], Closed)
         assert len(driver.seen(Closed)) == 1
+
+
+@pytest.mark.parametrize("dialect", [SMTP, LMTP], ids=["one verdict", "one each"])
+def test_a_421_is_a_verdict_and_the_end(dialect: Dialect) -> None:
+    def answer(conn: ServerConnection, event: ServerEvent) -> None:
+        if isinstance(event, BodyEnd):
+            conn.reject(event, Reply(421, "Later"))
+        else:
+            accept_all(conn, event)
+
+    driver = Driver(config(), dialect=dialect, answer=answer)
+    driver.say(f"{dialect.hello[0]} client.example")
+    driver.say("MAIL FROM:<>", "RCPT TO:<a@example.org>", "RCPT TO:<b@example.org>", "DATA")
+    driver.feed(b".\r\n")
+    assert driver.out.count(b"421 4.0.0 Later\r\n") == (2 if dialect is LMTP else 1)
+    assert driver.events[-2:] == [BodyEnd(0), Closed(Cause.REJECTED)]

@@ -67,7 +67,7 @@ class ServerConfig:
     stray: Stray = Stray.REJECT
     early_input: EarlyInput | None = None
     quirks: frozenset[Quirk] = frozenset()
-    _plans: dict[str, "Plan"] = attrs.field(factory=dict, init=False, eq=False, repr=False)
+    _plans: dict[Dialect, "Plan"] = attrs.field(factory=dict, init=False, eq=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         try:
@@ -83,6 +83,9 @@ class ServerConfig:
                     raise LocalProtocolError(f"{extension.keyword} needs {needed}")
         if bool(self.mechanisms) != ("AUTH" in keywords):
             raise LocalProtocolError("AUTH and mechanisms go together: give both or neither")
+        names = [each.name for each in self.mechanisms]
+        if len(set(names)) != len(names):
+            raise LocalProtocolError("a mechanism is given twice")
         if self.auth_required and not self.mechanisms:
             raise LocalProtocolError("auth_required needs AUTH")
 
@@ -90,11 +93,12 @@ class ServerConfig:
         """This config made ready for *dialect*.
 
         Raises:
-            LocalProtocolError: an extension that the dialect demands is missing.
+            LocalProtocolError: an extension that the dialect demands is missing, or one brings a verb that
+                is there already.
         """
-        plan = self._plans.get(dialect.name)
+        plan = self._plans.get(dialect)
         if plan is None:
-            plan = self._plans[dialect.name] = Plan(self, dialect)
+            plan = self._plans[dialect] = Plan(self, dialect)
         return plan
 
 
@@ -144,6 +148,10 @@ class Plan:
         self.rcpt_params = {p.keyword: (p, each.keyword) for each in ordered for p in each.params if p.verb == "RCPT"}
         self.mail_checks = tuple(each.check_mail for each in ordered if each.check_mail)
         self.rcpt_checks = tuple(each.check_rcpt for each in ordered if each.check_rcpt)
+        try:
+            self._edges = rows(self.edges)
+        except ValueError as error:
+            raise LocalProtocolError(str(error)) from None
         self._tables: dict[frozenset[Gate], Mapping[Phase, Mapping[str, Row]]] = {}
 
     def table(self, shut: frozenset[Gate]) -> Mapping[Phase, Mapping[str, Row]]:
@@ -151,8 +159,7 @@ class Plan:
         table = self._tables.get(shut)
         if table is None:
             table = self._tables[shut] = {
-                phase: {name: self._row(edge, shut) for name, edge in row.items()}
-                for phase, row in rows(self.edges).items()
+                phase: {name: self._row(edge, shut) for name, edge in row.items()} for phase, row in self._edges.items()
             }
         return table
 

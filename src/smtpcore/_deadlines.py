@@ -88,11 +88,6 @@ class Clockwork:
         """When *deadline*, which is armed, expires."""
         return self._armed[deadline]
 
-    def clear(self) -> None:
-        """Forget all."""
-        self._armed.clear()
-        self._next = math.inf
-
     def next(self) -> float:
         """The earliest; ``math.inf`` where none is armed."""
         if self._next is None:

@@ -155,7 +155,6 @@ _cr_or_dot = re.compile(rb"\r(?!\n(?!\.))").search
 _cr = re.compile(rb"\r(?!\n)").search
 _lf = re.compile(rb"\n(?<!\r\n)").search
 _stray = re.compile(rb"\r(?!\n)|(?<!\r)\n|\x00").search
-_line_end = re.compile(rb"\r\n?|\n")
 
 # With lines shorter than this, counting is faster than the patterns.
 _SHORT_LINE: Final = 16
@@ -289,4 +288,6 @@ class BodyDecoder:
         if stray >= 0:
             self.stray_found = True
             content = content[:stray]
-        return content if self._policy is _REJECT else _line_end.sub(b"\r\n", content)
+        if self._policy is _REJECT:
+            return content
+        return content.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\r\n")

@@ -50,7 +50,7 @@ from ._events import (
 )
 from ._framing import Line
 from ._grammar import unfit
-from ._machine import Phase
+from ._machine import Gate, Phase
 from ._receiving import BINARY_MIME, Receiving
 from ._reply import Reply, fill
 from ._value import evolve
@@ -162,10 +162,13 @@ class Reading(Receiving):
         if verb in FOREIGN_VERBS:
             self._close(Cause.PROTOCOL, verb, replies.foreign_protocol)
             return None
+        # RFC 3207 4: "SHOULD return the reply code 530 to every command other than NOOP, EHLO, STARTTLS, or QUIT".
+        shut = self._tls is None and Gate.TLS in self._plan.demanded
+        out_of_order = replies.tls_required if shut else replies.bad_sequence
         if verb == "DATA":
-            return self._refuse_data(replies.bad_sequence)
+            return self._refuse_data(out_of_order)
         if verb in self._plan.commands:
-            return self._refuse(replies.bad_sequence)
+            return self._refuse(out_of_order)
         if self._guarded:
             self._line = b"***"
         if self._hello is None:

@@ -250,14 +250,14 @@ class ServerConnection(Reading):
             self._link.send(reply.wire(False))
             if isinstance(to, Connected) or reply.code == 421:
                 self._close(Cause.REJECTED)
+        elif isinstance(to, BodyEnd):
+            self._verdict([reply] * self._verdicts)
         elif reply.code == 421:
             self._close(Cause.REJECTED, "", reply)
         elif isinstance(to, PasswordCheck | TokenCheck | SecretWanted):
             assert self._exchange is not None
             self._exchange.rejection = reply
             self._auth_step(self._exchange.resume(None if isinstance(to, SecretWanted) else False))
-        elif isinstance(to, BodyEnd):
-            self._verdict([reply] * self._verdicts)
         elif isinstance(to, BodyBegin) and to.verb == "BDAT":
             self._refuse_chunk(reply, report=False)
         else:
@@ -275,6 +275,8 @@ class ServerConnection(Reading):
         if to is not self._question:
             self._stale(to)
             return
+        if not isinstance(to, SecretWanted):
+            raise LocalProtocolError(f"{type(to).__name__} is not answered by provide")
         assert self._exchange is not None
         self._question = None
         self._auth_step(self._exchange.resume(key))
@@ -288,6 +290,8 @@ class ServerConnection(Reading):
         if to is not self._question:
             self._stale(to)
             return
+        if not isinstance(to, BodyEnd):
+            raise LocalProtocolError(f"{type(to).__name__} is not answered by settle")
         if len(verdicts) != self._verdicts:
             raise LocalProtocolError(f"{self._verdicts} verdicts are wanted, not {len(verdicts)}")
         if any(300 <= each.code <= 399 for each in verdicts):

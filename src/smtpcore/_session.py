@@ -173,9 +173,9 @@ class Session:
     @property
     def wants_data(self) -> bool:
         """Whether to read now. False is back-pressure: stop reading from the socket."""
-        if self._link.waiting:  # a limit may be as long as the buffer
-            return True
-        return len(self._in) < self._limits.buffered_octets and self._phase is not Phase.CLOSED
+        # What waits for octets wants them: a line may be as long as the buffer.
+        room = self._link.waiting or len(self._in) < self._limits.buffered_octets
+        return room and self._phase is not Phase.CLOSED
 
     # --- moves -------------------------------------------------------------------------------------
 
@@ -225,11 +225,11 @@ class Session:
         return self._replies.too_many_errors if self._errors > self._limits.errors else reply
 
     def _say_or_close(self, reply: Reply, cause: Cause = Cause.REJECTED) -> None:
-        """Say *reply*; a 421 ends the session, once."""
-        if reply.code != 421:
-            self._say(reply)
-        elif self._phase is not Phase.CLOSED:
+        """Say *reply*; a 421 ends the session."""
+        if reply.code == 421:
             self._close(cause, "errors" if self._errors > self._limits.errors else "", reply)
+        else:
+            self._say(reply)
 
     def _drop(self) -> bool:
         """End the transaction, whatever became of it; whether there was one."""

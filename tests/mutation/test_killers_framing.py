@@ -1,6 +1,7 @@
 """What mutants of the framing showed that no other test looks at."""
 
 import pytest
+from slow_body import END, SlowDecoder
 
 from smtpcore._framing import BodyDecoder, Input, Line, Stray
 
@@ -81,3 +82,41 @@ def test_how_a_too_long_line_began(borders: tuple[int, ...]) -> None:
     assert received.swallowed == 0
     received.feed(b"b\r\n" + LONG[::-1] + b"\r\n")
     assert [received.line(20), received.line(20), received.head] == [b"b", Line.TOO_LONG, LONG[:19:-1]]
+
+
+# Between long lines, where the decoder takes its fast way.
+MIDDLES = [
+    b"", b"\r\n", b"\r\n\r\n", b"\r", b"\n", b"\0", b"\r\r", b"\n\n", b"\n\r", b"\r\r\n", b"\r\n\n", b"\r\n\r", b"\0\0",
+    b"\r\n.", b"\r\n..", b"\r\n.\r", b"\r\n.\n", b"\r\n.\r\n", b"\r\n..\r\n", b"\r\n..\r\n.\r\n", b"\r\n.\r\n.\r\n",
+    b"\n.\n", b"\r\n.x\r\n.y", b"\r\n.x\r\n.y\0", b"\r\n.x\n", b"\r\n.x\r", b"\0\r\n.x", b"\r\n.x\r\n\r\n.",
+    b"\rX\r\n.", b"x\r\n.\r\r\n",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("policy", Stray)
+@pytest.mark.parametrize("head", [b"", b"h" * 60, b"." + b"h" * 60, b"\0" + b"h" * 60, b"\n" + b"h" * 60])
+def test_long_lines(policy: Stray, head: bytes) -> None:
+    for middle in MIDDLES:
+        for tail in (b"", b"t" * 60, b"t" * 60 + b"\r\n"):
+            octets = head + middle + tail + END + b"NOOP"
+            at = len(head) + len(middle)
+            for border in (len(octets), at, at - 1, at + 1, len(octets) - 6):
+                fast, slow = BodyDecoder(policy, dots=True), SlowDecoder(policy, dots=True)
+                content = b""
+                for part in (octets[:border], octets[border:]):
+                    if part and slow.left is None:
+                        slow.feed(part)
+                        out, rest = fast.feed(part)
+                        content += out
+                        assert (content, fast.stray_found) == (slow.content, slow.stray_found)
+                        assert rest == (-1 if slow.left is None else len(slow.left))
+
+
+@pytest.mark.parametrize("middle", [b"", b"\r", b"\n", b"\r\n.x", b"\r\nx"])
+def test_a_dot_line_at_the_start_of_a_long_piece(middle: bytes) -> None:
+    line = b"h" * 5000 + middle
+    decoder = BodyDecoder(Stray.REJECT, dots=True)
+    content, rest = decoder.feed(b".." + line + END + b"NOOP")
+    stray = middle in (b"\r", b"\n")
+    wanted = b"." + (line[:5000] if stray else line.replace(b"\r\n.", b"\r\n") + b"\r\n")
+    assert (content, rest, decoder.stray_found) == (wanted, 4, stray)

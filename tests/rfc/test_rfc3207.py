@@ -304,3 +304,16 @@ def test_rejection_with_421_closes() -> None:
     driver.feed(b"STARTTLS\r\n")
     driver.conn.reject(driver.events[-1], Reply(421, "no"))
     assert driver.pump() is Wait.CLOSED
+
+
+def test_4_out_of_order_and_before_tls() -> None:
+    play(
+        """
+        S: 220 mx.example.org ESMTP ready
+        C: RCPT TO:<a@example.org>
+        S: 530 5.7.0 Must issue a STARTTLS command first
+        C: DATA
+        S: 530 5.7.0 Must issue a STARTTLS command first
+        """,
+        config(extensions=(ENHANCEDSTATUSCODES, STARTTLS), tls_required=True),
+    )
