@@ -309,7 +309,6 @@ def test_rejection_with_421_closes() -> None:
 def test_4_out_of_order_and_before_tls() -> None:
     play(
         """
-        S: 220 mx.example.org ESMTP ready
         C: RCPT TO:<a@example.org>
         S: 530 5.7.0 Must issue a STARTTLS command first
         C: DATA
