@@ -37,17 +37,9 @@ MEMORY = 1 << 30
 # What the tests need is imported once, and not in each fork.
 WARM = ("hypothesis.stateful", "pytest_trio.plugin")
 PYTEST = (
-    "-q",
-    "-x",
-    "-p",
-    "no:cacheprovider",
-    "-p",
-    "pytest_trio.plugin",
-    "--assert=plain",
-    "--tb=line",
-    "-W",
-    "ignore::pytest.PytestAssertRewriteWarning",
-)
+    "-qx", "-pno:cacheprovider", "-ppytest_trio.plugin", "--assert=plain", "--tb=line",
+    "-Wignore::pytest.PytestAssertRewriteWarning",
+)  # fmt: skip
 
 _ORDER = (
     ("tests/test_machine.py", "tests/mutation/test_killers_machine.py"),
@@ -64,6 +56,7 @@ class Target(NamedTuple):
     edges_only: bool = False
 
 
+_QUICK = "not linear and not cut and not short"
 TARGETS = (
     Target("_machine.py", _ORDER),
     *(
@@ -71,17 +64,13 @@ TARGETS = (
         for name in ("starttls", "auth", "chunking", "etrn", "xclient", "xforward")
     ),
     Target(
-        "_limits.py", (("tests/test_limits.py", "tests/mutation/test_killers_limits.py"), ("tests/test_limits_hit.py",))
+        "_limits.py",
+        (("tests/test_limits.py", "tests/mutation/test_killers_limits.py"), ("tests/test_limits_hit.py",)),
     ),
     Target(
         "_framing.py",
         (
-            (
-                "tests/test_framing.py",
-                "tests/mutation/test_killers_framing.py",
-                "-k",
-                "not linear and not cut and not short",
-            ),
+            ("tests/test_framing.py", "tests/mutation/test_killers_framing.py", "-k", _QUICK),
             ("tests/test_framing.py", "-k", "cut or short"),
         ),
     ),
@@ -192,12 +181,7 @@ class Equivalent(NamedTuple):
 def equivalents() -> list[Equivalent]:
     """The mutants that no test can kill."""
     listed = tomllib.loads(LIST.read_text(encoding="utf-8"))["mutants"]
-    return [
-        Equivalent(each["file"], each["in"], each["old"], new)
-        for each in listed
-        if each["reason"]
-        for new in each["new"]
-    ]
+    return [Equivalent(each["file"], each["in"], each["old"], new) for each in listed for new in each["new"]]
 
 
 @contextlib.contextmanager
@@ -221,6 +205,8 @@ def main() -> int:
     parser.add_argument("--listed", action="store_true", help="try what equivalent.toml lists, and only that")
     parser.add_argument("files", nargs="*", help="of " + ", ".join(target.file for target in TARGETS))
     options = parser.parse_args()
+    if unknown := set(options.files) - {target.file for target in TARGETS}:
+        parser.error(f"nothing is known of {', '.join(unknown)}")
     quick = hypothesis.settings(
         derandomize=True, deadline=None, suppress_health_check=list(hypothesis.HealthCheck), report_multiple_bugs=False,
         phases=[hypothesis.Phase.explicit, hypothesis.Phase.generate],
@@ -232,7 +218,7 @@ def main() -> int:
     os.environ |= {"HYPOTHESIS_PROFILE": "mutants", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     with copied() as copy:
         return tried(
-            [each for each in TARGETS if not options.files or each.file in options.files], copy, options.listed
+            [each for each in TARGETS if each.file in options.files or not options.files], copy, options.listed
         )
 
 
@@ -244,9 +230,8 @@ def tried(targets: Sequence[Target], copy: Path, listed: bool) -> int:
         with imported(target.file) as module:
             found = list(mutants(target.file, source, module, edges_only=target.edges_only))
         listing = [each for each in known if each.file == target.file]
-        wrong += [
-            f"listed, but no mutant: {each}" for each in listing if not any(each.covers(mutant) for mutant in found)
-        ]
+        idle = [each for each in listing if not any(each.covers(mutant) for mutant in found)]
+        wrong += [f"listed, but no mutant: {each}" for each in idle]
         chosen = [mutant for mutant in found if any(each.covers(mutant) for each in listing) == listed]
         print(f"{target.file}: {len(chosen)} mutants", flush=True)
         survived = 0

@@ -108,7 +108,7 @@ def test_long_lines(policy: Stray, head: bytes) -> None:
                         slow.feed(part)
                         out, rest = fast.feed(part)
                         content += out
-                        assert (content, fast.stray_found) == (slow.content, slow.stray_found)
+                        assert (content, fast.stray_found) == (bytes(slow.content), slow.stray_found)
                         assert rest == (-1 if slow.left is None else len(slow.left))
 
 
@@ -120,3 +120,13 @@ def test_a_dot_line_at_the_start_of_a_long_piece(middle: bytes) -> None:
     stray = middle in (b"\r", b"\n")
     wanted = b"." + (line[:5000] if stray else line.replace(b"\r\n.", b"\r\n") + b"\r\n")
     assert (content, rest, decoder.stray_found) == (wanted, 4, stray)
+
+
+def test_an_end_before_a_long_rest() -> None:
+    """Where the pieces are long enough that the fast way does not give them up."""
+    assert BodyDecoder(Stray.REJECT, dots=True).feed(b".\r\n" + b"j" * 100) == (b"", 100)
+    long = b"h" * 5000
+    assert BodyDecoder(Stray.REJECT, dots=True).feed(long + END + b"j" * 100 + END) == (long + b"\r\n", 105)
+    decoder = BodyDecoder(Stray.REJECT, dots=True)
+    assert decoder.feed(long + b"\r\n.") == (long, -1)
+    assert decoder.feed(b"\r\n") == (b"\r\n", 0)
