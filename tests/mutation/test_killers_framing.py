@@ -130,3 +130,9 @@ def test_an_end_before_a_long_rest() -> None:
     decoder = BodyDecoder(Stray.REJECT, dots=True)
     assert decoder.feed(long + b"\r\n.") == (long, -1)
     assert decoder.feed(b"\r\n") == (b"\r\n", 0)
+
+
+def test_a_stray_lf_among_short_lines() -> None:
+    decoder = BodyDecoder(Stray.REJECT, dots=False)
+    assert decoder.feed(b"X\r\n\n") == (b"X\r\n", -1)
+    assert decoder.stray_found
