@@ -44,8 +44,13 @@ def test_a_bare_lf_at_the_very_start(octets: bytes) -> None:
 @pytest.mark.parametrize("octets", [b"X\r\r\n", b"X\r\n\n", b"\rX\n", b"X\r\n\r", b"XX\r\n\r\n\r", b"\rX\n\rX\n"])
 def test_stray_octets_beside_any_letter(octets: bytes) -> None:
     for letter in (b"X", b"a", b"n", b"r", b"\\", b"=", b"!"):
+        spoilt = octets.replace(b"X", letter)
         decoder = BodyDecoder(Stray.REJECT, dots=True)
-        assert decoder.feed(octets.replace(b"X", letter) + b"\r\n.\r\n")[1] == 0
+        assert decoder.feed(spoilt + END)[1] == 0
+        assert decoder.stray_found
+        decoder = BodyDecoder(Stray.REJECT, dots=False)
+        decoder.feed(spoilt)
+        decoder.finish()
         assert decoder.stray_found
 
 
