@@ -24,6 +24,7 @@ class Wait(enum.Enum):
     DATA = "read, and feed receive_data"
     SEND = "send what data_to_send returns, call data_sent, and ask again"
     REPLY = "answer the open question"
+    INTENT = "say what to do next: nothing is awaited from the server"
     TLS = "send what data_to_send returns, shake hands, and call tls_started or tls_failed"
     CLOSED = "send what data_to_send returns, and close"
 
@@ -49,7 +50,8 @@ class TlsInfo:
         cipher: the cipher suite's name.
         server_name: the name that the client asked for (SNI).
         client_subject: the identity in the client's verified certificate, for EXTERNAL; None if it
-            showed none.
+            showed none. A client puts its own there.
+        verified: whether the peer's certificate was verified, and is for the name that was asked for.
         channel_bindings: binding type to data, such as ``tls-server-end-point`` (RFC 5929 section 4).
     """
 
@@ -57,6 +59,7 @@ class TlsInfo:
     cipher: str = ""
     server_name: str | None = None
     client_subject: str | None = None
+    verified: bool = False
     channel_bindings: Mapping[str, bytes] = attrs.field(factory=dict, hash=False, repr=False)
 
 
@@ -311,15 +314,31 @@ class Quirk(enum.Enum):
     ODD_HELLO = "EHLO and HELO with an argument that is no domain nor address literal, or with none"
 
 
+class Oddity(enum.Enum):
+    """What a server does that no RFC has it do, and that does no harm; each is a `Deviation`."""
+
+    NOT_ASCII = "text beyond ASCII in a reply"
+    NOT_UTF8 = "text in a reply that is not UTF-8 either"
+    MISSING_TEXT = "a reply line that ends behind the code"
+    LONG_LINE = "a reply line of more than 512 octets"
+    UNKNOWN_CODE = "a reply code that no RFC knows"
+    UNEXPECTED_CODE = "a reply code that is not among those of the command, but says as much"
+    AUTH_EQUALS = "AUTH=mechanisms among the capabilities"
+    LOWER_CASE = "a capability that is not in upper case"
+    REPEATED_KEYWORD = "a capability given twice"
+    BAD_KEYWORD = "a line among the capabilities that is none"
+    BAD_VALUE = "parameters of a capability that cannot be read"
+
+
 @final
 @value
 class Deviation:
-    """The peer departed from the protocol in a way that the config permits.
+    """The peer departed from the protocol in a way that does no harm, or that the config permits.
 
-    *what* is a quirk, or "early input": octets sent before the reply that they depend on.
+    *what* is a quirk, an oddity, or "early input": octets sent before the reply that they depend on.
     """
 
-    what: Quirk | Literal["early input"]
+    what: Quirk | Oddity | Literal["early input"]
 
 
 @final
@@ -332,22 +351,45 @@ class Cause(enum.Enum):
     """Why a connection ended."""
 
     QUIT = "the client said QUIT"
+    ABORTED = "the application closed the connection, or left a message unfinished"
     EOF = "the peer closed the connection"
     TIMED_OUT = "a deadline expired"
     SHUTDOWN = "the application called close"
-    REJECTED = "the application refused the connection or answered 421"
+    REJECTED = "the server's application refused the connection or answered 421"
     LIMIT = "a limit of the connection was exceeded"
     PROTOCOL = "the peer speaks another protocol, or ahead of its turn"
     TLS_FAILED = "the TLS handshake failed"
 
 
+class Violation(enum.Enum):
+    """How a server broke the protocol so that nothing it says can be relied on any more."""
+
+    MALFORMED_REPLY = "a line that is no reply line, or holds a bare CR, a bare LF or a NUL"
+    MIXED_CODES = "a reply whose lines bear different codes"
+    SURPLUS_REPLY = "a reply that no command asked for"
+    EARLY_REPLY = "a reply that came before its command was sent"
+    OCTETS_BEFORE_TLS = "octets in the clear behind the reply to STARTTLS"
+    WRONG_REPLY = "a reply that the command cannot have"
+    UNPROVEN = "success of an AUTH exchange in which the server has not proved who it is"
+    REPLY_TOO_LONG = "a reply over reply_line_octets, reply_lines or reply_octets"
+    TOO_MANY_CAPABILITIES = "a reply to EHLO with more than `capabilities` keywords"
+
+
 @final
 @value
 class Closed:
-    """The last event. *detail* names the limit or the deadline, where there is one."""
+    """The last event.
+
+    Args:
+        detail: the name of the limit or of the deadline, and what else there is to say.
+        violation: of a client's connection that ended by the server's fault.
+        reply: the server's last word to a client, such as a 421.
+    """
 
     cause: Cause
     detail: str = ""
+    violation: Violation | None = None
+    reply: Reply | None = None
 
 
 Report = BodyChunk | BodyAborted | Reset | Authenticated | AuthFailed | Refused | Deviation | Quit | Closed

@@ -136,3 +136,25 @@ def test_without_authentication() -> None:
 
 def test_where_auth_is_not_offered_now() -> None:
     assert mail("AUTH=<>", AUTH, mechanisms=(PLAIN,))[0].startswith("555 5.5.4")
+
+
+# --- what a client hears ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "heard"),
+    [
+        ("", ()),
+        ("PLAIN LOGIN", ("PLAIN", "LOGIN")),
+        ("login  Plain LOGIN", ("LOGIN", "PLAIN")),
+        (f"{'A' * 20} {'A' * 21} X_1 SCRAM-SHA-256-PLUS", ("A" * 20, "X_1", "SCRAM-SHA-256-PLUS")),
+        # U+0131 is I, and U+017F S, to str.upper.
+        ("LOG\u0131N,PLAIN \u017fCRAM-SHA-1 a.b =PLAIN PLAIN\\x{0D}", ()),
+    ],
+)
+def test_hear(text: str, heard: tuple[str, ...]) -> None:
+    assert AUTH.hear(text) == heard
+
+
+def test_unmet() -> None:
+    assert PARAM.unmet("<>") is None

@@ -5,6 +5,7 @@ from extension_play import MAIL_OK, MAIL_SYNTAX, connect, mail, offers, session
 
 from smtpcore import Body, BodyEnd, Extension, LocalProtocolError
 from smtpcore.extensions import BINARYMIME, CHUNKING, EIGHTBITMIME
+from smtpcore.extensions._extension import unmet_body
 
 ALL = (EIGHTBITMIME, CHUNKING, BINARYMIME)
 
@@ -41,3 +42,7 @@ def test_by_bdat_alone() -> None:
     assert driver.feed(b"BDAT 5 LAST\r\n\r\0\n\xff.") == b"250 2.0.0 Message accepted\r\n"
     assert driver.body == b"\r\0\n\xff."
     assert driver.seen(BodyEnd) == [BodyEnd(5)]
+
+
+def test_unmet() -> None:
+    assert BINARYMIME.params[0].unmet is unmet_body

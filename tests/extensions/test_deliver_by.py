@@ -1,7 +1,7 @@
 import pytest
 from extension_play import MAIL_OK, MAIL_SYNTAX, connect, find, mail, offers
 
-from smtpcore import DeliverBy, GrammarError
+from smtpcore import DeliverBy, GrammarError, MailParams
 from smtpcore.extensions import deliver_by
 
 PARAM = find("MAIL", "BY")
@@ -76,3 +76,38 @@ def test_without() -> None:
 
 def test_written() -> None:
     assert PARAM.encode(DeliverBy(-5, "N", True)) == "BY=-5;NT"
+
+
+@pytest.mark.parametrize(("text", "heard"), [("", None), ("0", 0), ("060", 60), ("999999999", 999_999_999)])
+def test_hear(text: str, heard: int | None) -> None:
+    assert deliver_by().hear(text) == heard
+
+
+@pytest.mark.catalogue("E12")
+@pytest.mark.parametrize("text", ["-1", "+1", "1_0", "1 2", "1000000000", "\u0661", "soon"])
+def test_not_heard(text: str) -> None:
+    with pytest.raises(GrammarError):
+        deliver_by().hear(text)
+
+
+@pytest.mark.parametrize(
+    ("heard", "by", "refused"),
+    [
+        (60, DeliverBy(60, "R", False), False),
+        (60, DeliverBy(59, "R", True), True),
+        (60, DeliverBy(59, "N", False), False),
+        (60, None, False),
+        (None, DeliverBy(1, "R", False), False),
+    ],
+)
+def test_refuse(heard: int | None, by: DeliverBy | None, refused: bool) -> None:
+    # What the server was made with is nothing to the client.
+    reply = deliver_by(1000).refuse(heard, MailParams(by=by))
+    assert (reply and str(reply)) == (TOO_SOON if refused else None)
+
+
+def test_unmet() -> None:
+    reply = PARAM.unmet(DeliverBy(60, "R", False))
+    assert reply is not None
+    assert (reply.code, str(reply.status)) == (550, "5.3.3")
+    assert PARAM.unmet(DeliverBy(60, "N", True)) is None

@@ -4,8 +4,9 @@ from typing import Any
 import pytest
 from _dialogue import PEER, Driver
 
-from smtpcore import Extension, GrammarError
+from smtpcore import Body, Extension, GrammarError, MailParams
 from smtpcore.extensions import Codec, Param, Verb, choice, decimal, integer, xtext
+from smtpcore.extensions._extension import unmet_body, words
 
 
 class Fruit(enum.Enum):
@@ -134,3 +135,37 @@ def test_not_xtext(text: str) -> None:
 def test_not_expressible_as_xtext(value: Any) -> None:
     with pytest.raises(GrammarError):
         Param("MAIL", "X-A", "a", xtext(5)).encode(value)
+
+
+# --- what a client hears and asks -------------------------------------------------------------------
+
+
+def test_a_client_hears_text_and_refuses_nothing_by_default() -> None:
+    bare = Extension("X-BARE", rfc=0)
+    assert bare.hear("a b") == "a b"
+    assert bare.refuse("a b", MailParams(size=1)) is None
+
+
+def test_a_parameter_that_is_not_offered_is_left_out_by_default() -> None:
+    assert Param("MAIL", "X-A", "a", TEXT).unmet("b") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "found"), [("", ()), ("  ", ()), ("a", ("a",)), (" a  b ", ("a", "b")), ("a\u00a0b\tc", ("a\u00a0b\tc",))]
+)
+def test_words(text: str, found: tuple[str, ...]) -> None:
+    assert words(text) == found
+
+
+@pytest.mark.parametrize(
+    ("body", "shown"),
+    [(Body.SEVEN_BIT, None), (Body.EIGHT_BIT_MIME, "BODY=8BITMIME"), (Body.BINARY_MIME, "BODY=BINARYMIME")],
+)
+def test_body_that_is_not_offered(body: Body, shown: str | None) -> None:
+    reply = unmet_body(body)
+    if shown is None:
+        assert reply is None
+    else:
+        assert reply is not None
+        assert (reply.code, str(reply.status)) == (554, "5.6.3")
+        assert shown in reply.text

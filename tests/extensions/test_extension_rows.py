@@ -34,6 +34,7 @@ from smtpcore._machine import CORE, rows
 from smtpcore._value import fields
 from smtpcore.extensions import STANDARD, Param
 from smtpcore.sasl import PLAIN
+from smtpcore.testing.strategies import PARAM_VALUES
 
 # By hand, from IANA's registry "SMTP Service Extensions": keyword, RFC, file, parameters, verbs.
 ROWS = [
@@ -232,45 +233,15 @@ def test_verb_in_a_transaction(extension: Extension, verb: str) -> None:
 
 # --- parameters are read as they are written ------------------------------------------------------
 
-ascii_text = st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=1, max_size=30)
-# What an address may hold: no controls, no surrogates, no non-characters.
-visible = st.text(st.characters(min_codepoint=32, exclude_categories=("Cc", "Cs", "Cn")), min_size=1, max_size=30)
-instants = st.datetimes().map(lambda moment: moment.replace(microsecond=0).isoformat() + "Z")
-atoms = st.from_regex(r"[a-z0-9!#$%&'*+/?^_`{|}~-]{1,10}", fullmatch=True)
-words = st.from_regex(r"[A-Za-z][A-Za-z0-9._:-]{0,20}", fullmatch=True)
-nine_digits = st.integers(-999_999_999, 999_999_999)
-
-VALUES: dict[tuple[str, str], st.SearchStrategy[Any]] = {
-    ("SIZE", "SIZE"): st.integers(0, 10**20 - 1),
-    ("8BITMIME", "BODY"): st.sampled_from([Body.SEVEN_BIT, Body.EIGHT_BIT_MIME]),
-    ("BINARYMIME", "BODY"): st.sampled_from(Body),
-    ("SMTPUTF8", "SMTPUTF8"): st.just(True),
-    ("AUTH", "AUTH"): st.just("<>") | atoms.map(lambda local: Mailbox(local, "example.org")),
-    ("DSN", "RET"): st.sampled_from(Ret),
-    ("DSN", "ENVID"): ascii_text,
-    ("DSN", "NOTIFY"): st.just(frozenset({Notify.NEVER}))
-    | st.frozensets(st.sampled_from([Notify.SUCCESS, Notify.FAILURE, Notify.DELAY]), min_size=1),
-    ("DSN", "ORCPT"): st.builds(OriginalRecipient, st.sampled_from(["rfc822", "x400", "UTF-7"]), ascii_text)
-    | st.builds(OriginalRecipient, st.sampled_from(["utf-8", "UTF-8"]), visible),
-    ("REQUIRETLS", "REQUIRETLS"): st.just(True),
-    ("RRVS", "RRVS"): st.builds(RequireRecipientValidSince, instants, st.sampled_from(["C", "R"])),
-    ("MT-PRIORITY", "MT-PRIORITY"): st.integers(-9, 9),
-    ("FUTURERELEASE", "HOLDFOR"): st.integers(1, 999_999_999),
-    ("FUTURERELEASE", "HOLDUNTIL"): instants,
-    ("DELIVERBY", "BY"): st.builds(DeliverBy, nine_digits, st.just("N"), st.booleans())
-    | st.builds(DeliverBy, st.integers(1, 999_999_999), st.just("R"), st.booleans()),
-    ("NO-SOLICITING", "SOLICIT"): st.lists(words, min_size=1, max_size=8).map(tuple),
-}
-
 
 def test_there_are_values_of_every_parameter() -> None:
-    assert set(VALUES) == {(extension.keyword, param.keyword) for extension, param in PARAMS}
+    assert set(PARAM_VALUES) == {(extension.keyword, param.keyword) for extension, param in PARAMS}
 
 
 @pytest.mark.parametrize(("extension", "param"), PARAMS, ids=name)
 @given(data=st.data())
 def test_what_is_written_is_read(extension: Extension, param: Param, data: st.DataObject) -> None:
-    value = data.draw(VALUES[extension.keyword, param.keyword])
+    value = data.draw(PARAM_VALUES[extension.keyword, param.keyword])
     text = param.encode(value)
     assert text.isascii()
     assert match_esmtp_param(text) is not None

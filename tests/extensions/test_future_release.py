@@ -1,8 +1,8 @@
 import pytest
-from extension_play import MAIL_OK, MAIL_SYNTAX, connect, mail, offers
+from extension_play import MAIL_OK, MAIL_SYNTAX, connect, find, mail, offers
 
-from smtpcore import GrammarError
-from smtpcore.extensions import deliver_by, future_release
+from smtpcore import DeliverBy, GrammarError, MailParams
+from smtpcore.extensions import FutureRelease, deliver_by, future_release
 
 HOUR = future_release(3600, "2030-01-01T00:00:00Z")
 BOTH = "501 5.5.4 HOLDFOR and HOLDUNTIL exclude each other"
@@ -101,3 +101,60 @@ def test_with_deliver_by(params: str, reply: str) -> None:
 
 def test_neither() -> None:
     assert mail("", HOUR)[0] == MAIL_OK
+
+
+# --- the client's half ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("seconds", "until"), [(1, "2030-01-01T00:00:00Z"), (999_999_999, "2030-01-01t00:00:00.5+00:00")]
+)
+def test_hear(seconds: int, until: str) -> None:
+    assert HOUR.hear(f"{seconds} {until}") == FutureRelease(seconds, until)
+
+
+@pytest.mark.catalogue("E12")
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "3600", "2030-01-01T00:00:00Z", "0 2030-01-01T00:00:00Z", "01 2030-01-01T00:00:00Z",
+        "1000000000 2030-01-01T00:00:00Z", "\u0661 2030-01-01T00:00:00Z", "1  2030-01-01T00:00:00Z",
+        "1 2030-01-01T00:00:00Z 2", "1 2030-02-30T00:00:00Z", "1 2030-01-01T00:00:00+01:00", "1 later",
+    ],
+)  # fmt: skip
+def test_not_heard(text: str) -> None:
+    with pytest.raises(GrammarError):
+        HOUR.hear(text)
+
+
+HEARD = FutureRelease(60, "2029-01-01T00:00:00Z")
+UNTIL = "2029-01-01T00:00:00Z"
+
+
+@pytest.mark.parametrize(
+    ("heard", "params", "reply"),
+    [
+        (HEARD, MailParams(), None),
+        (HEARD, MailParams(hold_for=60), None),
+        (HEARD, MailParams(hold_for=61), TOO_LONG),
+        (HEARD, MailParams(hold_until=UNTIL), None),
+        (HEARD, MailParams(hold_until="2029-01-01T00:00:00.1Z"), TOO_LONG),
+        (HEARD, MailParams(hold_for=1, hold_until=UNTIL), BOTH),
+        (HEARD, MailParams(hold_for=10, by=DeliverBy(9, "R", False)), TOO_LATE),
+        (HEARD, MailParams(hold_for=10, by=DeliverBy(10, "R", False)), None),
+        (None, MailParams(hold_for=999_999_999), None),
+        (None, MailParams(hold_until="9999-12-31T23:59:59Z"), None),
+        (None, MailParams(hold_for=1, hold_until=UNTIL), BOTH),
+        (None, MailParams(hold_for=10, by=DeliverBy(9, "R", False)), TOO_LATE),
+    ],
+)
+def test_refuse(heard: FutureRelease | None, params: MailParams, reply: str | None) -> None:
+    said = HOUR.refuse(heard, params)
+    assert (said and str(said)) == reply
+
+
+@pytest.mark.parametrize(("keyword", "wanted"), [("HOLDFOR", 60), ("HOLDUNTIL", UNTIL)])
+def test_unmet(keyword: str, wanted: int | str) -> None:
+    reply = find("MAIL", keyword).unmet(wanted)
+    assert reply is not None
+    assert (reply.code, str(reply.status)) == (550, "5.3.3")

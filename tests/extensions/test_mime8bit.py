@@ -3,6 +3,7 @@ from extension_play import MAIL_OK, MAIL_SYNTAX, connect, find, mail, offers
 
 from smtpcore import Body, GrammarError
 from smtpcore.extensions import EIGHTBITMIME, SMTPUTF8
+from smtpcore.extensions._extension import unmet_body
 
 PARAM = find("MAIL", "BODY", of="8BITMIME")
 
@@ -35,3 +36,7 @@ def test_value_in_ascii() -> None:
 def test_binary_is_not_sent_to_who_did_not_offer_it() -> None:
     with pytest.raises(GrammarError):
         PARAM.encode(Body.BINARY_MIME)
+
+
+def test_unmet() -> None:
+    assert PARAM.unmet is unmet_body

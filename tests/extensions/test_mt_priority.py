@@ -34,3 +34,14 @@ def test_value(priority: int) -> None:
 @pytest.mark.parametrize("value", ["-10", "10", "-0", "00", "+1", "01", "-", "1.0", "high"])
 def test_not_a_value(value: str) -> None:
     assert mail(f"MT-PRIORITY={value}", MT_PRIORITY) == (MAIL_SYNTAX, None)
+
+
+@pytest.mark.parametrize("text", ["", "MIXER", "a-b_c.0", "a" * 20])
+def test_hear(text: str) -> None:
+    assert MT_PRIORITY.hear(text) == text
+
+
+@pytest.mark.parametrize("text", ["a" * 21, "MIXER NSEP", "a=b", "\u00e9"])
+def test_not_heard(text: str) -> None:
+    with pytest.raises(GrammarError):
+        MT_PRIORITY.hear(text)

@@ -82,3 +82,16 @@ def test_a_hostile_keyword_takes_linear_time(piece: str) -> None:
             no_soliciting(text)
 
     assert_linear(offer, lambda size: piece * (size // len(piece)) + "=")
+
+
+@pytest.mark.parametrize(
+    ("text", "heard"), [("", ()), ("net.example:ADV", ("net.example:ADV",)), ("a,B-_:.9", ("a", "B-_:.9"))]
+)
+def test_hear(text: str, heard: tuple[str, ...]) -> None:
+    assert no_soliciting().hear(text) == heard
+
+
+@pytest.mark.parametrize("text", [",", "a,", "a b", "1a", "\u00e9", "a" * 1001])
+def test_not_heard(text: str) -> None:
+    with pytest.raises(GrammarError):
+        no_soliciting().hear(text)

@@ -20,3 +20,9 @@ def test_parameter() -> None:
     assert params is not None
     assert params.requiretls
     assert mail("REQUIRETLS=YES", REQUIRETLS, tls=TLS)[0] == MAIL_SYNTAX
+
+
+def test_unmet() -> None:
+    reply = REQUIRETLS.params[0].unmet(True)
+    assert reply is not None
+    assert (reply.code, str(reply.status)) == (550, "5.7.30")

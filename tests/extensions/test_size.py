@@ -1,7 +1,7 @@
 import pytest
 from extension_play import MAIL_OK, MAIL_SYNTAX, connect, mail, offers
 
-from smtpcore import Limits, Refused, Replies, Reply
+from smtpcore import GrammarError, Limits, MailParams, Refused, Replies, Reply
 from smtpcore.extensions import SIZE
 
 LIMITS = Limits(message_octets=100_000)
@@ -55,3 +55,30 @@ def test_refusal_is_reported_and_the_session_goes_on() -> None:
 def test_reply_of_your_own() -> None:
     replies = Replies(too_big=Reply(552, "At most {limit}", "5.3.4"))
     assert mail("SIZE=100001", SIZE, limits=LIMITS, replies=replies)[0] == "552 5.3.4 At most 100000"
+
+
+@pytest.mark.parametrize(
+    ("text", "heard"), [("", None), ("0", None), ("00", None), ("1", 1), ("52428800", 52428800), ("9" * 20, 10**20 - 1)]
+)
+def test_hear(text: str, heard: int | None) -> None:
+    assert SIZE.hear(text) == heard
+
+
+@pytest.mark.catalogue("E12")
+@pytest.mark.parametrize("text", ["-1", "+1", "1_0", "1e3", "0x10", "1 2", "9" * 21, "\u0661", "\uff11", "unlimited"])
+def test_not_heard(text: str) -> None:
+    with pytest.raises(GrammarError):
+        SIZE.hear(text)
+
+
+@pytest.mark.parametrize(
+    ("heard", "size", "refused"),
+    [(100, 100, False), (100, 101, True), (100, 0, False), (100, None, False), (None, 10**20 - 1, False)],
+)
+def test_refuse(heard: int | None, size: int | None, refused: bool) -> None:
+    too_big = Reply(552, "Message size exceeds fixed limit of 100 octets", "5.3.4")
+    assert SIZE.refuse(heard, MailParams(size=size)) == (too_big if refused else None)
+
+
+def test_unmet() -> None:
+    assert SIZE.params[0].unmet(1) is None

@@ -40,3 +40,14 @@ def test_addresses_in_utf_8_with_the_parameter_alone() -> None:
 def test_addresses_in_utf_8_where_it_is_not_offered() -> None:
     driver = session(EIGHTBITMIME)
     assert driver.codes("MAIL FROM:<é@b.example> SMTPUTF8") == ["553 5.6.7"]
+
+
+@pytest.mark.parametrize("text", ["", "1", "a b"])
+def test_hear(text: str) -> None:
+    assert SMTPUTF8.hear(text) == ""
+
+
+def test_unmet() -> None:
+    reply = SMTPUTF8.params[0].unmet(True)
+    assert reply is not None
+    assert (reply.code, str(reply.status)) == (550, "5.6.7")

@@ -2,8 +2,8 @@ import pytest
 from _dialogue import PEER
 from extension_play import FRONT, connect, is_front, offers, session
 
-from smtpcore import Peer, Phase, Reply, ServerConnection, ServerEvent, XClient
-from smtpcore.extensions import xclient
+from smtpcore import GrammarError, Peer, Phase, Reply, ServerConnection, ServerEvent, XClient
+from smtpcore.extensions import encode_xclient, xclient
 
 XCLIENT = xclient(is_front)
 SYNTAX = b"501 5.5.4 Syntax: XCLIENT name=value [...]\r\n"
@@ -90,3 +90,39 @@ def test_refused_by_the_application() -> None:
     driver.answer = answer
     assert driver.codes("XCLIENT NAME=a") == ["550 5.7.0"]
     assert driver.conn.phase is Phase.READY
+
+
+def test_hear() -> None:
+    names = "NAME ADDR PORT PROTO HELO LOGIN DESTADDR DESTPORT"
+    assert XCLIENT.hear(names.lower()) == set(names.split(" "))
+
+
+def test_the_server_reads_what_a_client_writes() -> None:
+    attributes = {
+        "NAME": "spike.example",
+        "ADDR": "IPV6:2001:db8::1",
+        "PORT": "25",
+        "LOGIN": "tim smith+x",
+        "DESTADDR": None,
+    }
+    driver = connect(XCLIENT, peer=FRONT)
+    driver.say(f"XCLIENT {encode_xclient(attributes)}")
+    assert driver.seen(XClient) == [XClient(attributes)]
+
+
+@pytest.mark.catalogue("B5", "B6")
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {},
+        {"NAME": "a\r\nQUIT"},
+        {"ADDR": "localhost"},
+        {"PROTO": "LMTP"},
+        {"IDENT": "a"},
+        {"NAME": "a b"},
+        {"LOGIN": ""},
+    ],
+)
+def test_not_written(attributes: dict[str, str | None]) -> None:
+    with pytest.raises(GrammarError):
+        encode_xclient(attributes)

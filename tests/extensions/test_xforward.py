@@ -2,8 +2,8 @@ import pytest
 from _dialogue import PEER
 from extension_play import FRONT, connect, is_front, offers, session
 
-from smtpcore import Extended
-from smtpcore.extensions import xforward
+from smtpcore import Extended, GrammarError
+from smtpcore.extensions import encode_xforward, xforward
 
 XFORWARD = xforward(is_front)
 SYNTAX = b"501 5.5.4 Syntax: XFORWARD name=value [...]\r\n"
@@ -72,3 +72,24 @@ def test_between_transactions_alone() -> None:
     assert driver.codes("XFORWARD NAME=a") == ["503 5.5.1"]
     offers(driver)
     assert driver.codes("MAIL FROM:<a@b.example>", "XFORWARD NAME=a") == ["250 2.1.0", "503 5.5.1"]
+
+
+def test_hear() -> None:
+    names = "NAME ADDR PORT PROTO HELO IDENT SOURCE"
+    assert XFORWARD.hear(names.lower()) == set(names.split(" "))
+
+
+def test_the_server_reads_what_a_client_writes() -> None:
+    attributes = {"NAME": None, "ADDR": "192.0.2.1", "PROTO": "ESMTP", "IDENT": "a=b", "SOURCE": "REMOTE"}
+    driver = session(XFORWARD, peer=FRONT)
+    driver.say(f"XFORWARD {encode_xforward(attributes)}")
+    assert driver.seen(Extended) == [Extended("XFORWARD", attributes)]
+
+
+@pytest.mark.catalogue("B5", "B6")
+@pytest.mark.parametrize(
+    "attributes", [{}, {"NAME": "a\r\nQUIT"}, {"SOURCE": "HERE"}, {"LOGIN": "a"}, {"IDENT": "a b"}, {"PROTO": "a" * 65}]
+)
+def test_not_written(attributes: dict[str, str | None]) -> None:
+    with pytest.raises(GrammarError):
+        encode_xforward(attributes)

@@ -1,7 +1,8 @@
 """The service extensions. Put those that you want into `ServerConfig.extensions`.
 
 `STANDARD` holds those that the engine keeps by itself for a server that stores messages as they
-come. The others are promises that the application must keep, or need something from it.
+come. The others are promises that the application must keep, or need something from it. `ALL` is
+what a client knows of: it uses what its server offers.
 """
 
 from typing import Final
@@ -14,7 +15,7 @@ from .deliver_by import deliver_by
 from .dsn import DSN
 from .enhanced import ENHANCEDSTATUSCODES
 from .etrn import ETRN
-from .future_release import future_release
+from .future_release import FutureRelease, future_release
 from .limits import LIMITS
 from .mime8bit import EIGHTBITMIME
 from .mt_priority import MT_PRIORITY, mt_priority
@@ -25,12 +26,33 @@ from .rrvs import RRVS
 from .size import SIZE
 from .smtputf8 import SMTPUTF8
 from .starttls import STARTTLS
-from .xclient import xclient
-from .xforward import xforward
+from .xclient import encode_xclient, xclient
+from .xforward import encode_xforward, xforward
 
 STANDARD: Final = (PIPELINING, SIZE, EIGHTBITMIME, ENHANCEDSTATUSCODES, SMTPUTF8, CHUNKING)
 
+# Those that a server's config makes are here as one would make them that promises the least and trusts nobody; a
+# client looks at none of what they were made with.
+ALL: Final = (
+    *STANDARD,
+    BINARYMIME,
+    STARTTLS,
+    AUTH,
+    DSN,
+    LIMITS,
+    REQUIRETLS,
+    RRVS,
+    MT_PRIORITY,
+    ETRN,
+    future_release(1, "1970-01-01T00:00:00Z"),
+    deliver_by(),
+    no_soliciting(),
+    xclient(lambda peer: False),
+    xforward(lambda peer: False),
+)
+
 __all__ = [
+    "ALL",
     "AUTH",
     "BINARYMIME",
     "CHUNKING",
@@ -50,11 +72,14 @@ __all__ = [
     "Codec",
     "Extension",
     "Facts",
+    "FutureRelease",
     "Param",
     "Verb",
     "choice",
     "decimal",
     "deliver_by",
+    "encode_xclient",
+    "encode_xforward",
     "future_release",
     "integer",
     "mt_priority",

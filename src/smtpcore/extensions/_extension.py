@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal, Protocol, TypeVar
 
 from .._commands import parse_nothing
-from .._envelope import MailParams, RcptParams
+from .._envelope import Body, MailParams, RcptParams
 from .._errors import GrammarError
 from .._events import Identity, Peer, TlsInfo
 from .._grammar import decode_number, decode_xtext, encode_xtext, match_esmtp_param
@@ -53,6 +53,10 @@ class Codec:
     encode: Callable[[Any], str]
 
 
+def _leave_out(_wanted: Any) -> None:
+    return None
+
+
 @value
 class Param:
     """A parameter of MAIL or RCPT.
@@ -61,12 +65,16 @@ class Param:
         field: the field of `MailParams` or `RcptParams` that takes the value; ``extra`` under this
             name where they have no such field.
         codec: None for a keyword that takes no value; the field becomes True.
+        unmet: what a client says for the server where the value is wanted and the server does not offer
+            the extension, or not for this value. A reply refuses the message (for RCPT, the recipient);
+            None leaves the parameter out.
     """
 
     verb: Literal["MAIL", "RCPT"]
     keyword: str
     field: str
     codec: Codec | None = None
+    unmet: Callable[[Any], Reply | None] = _leave_out
 
     def decode(self, text: str | None) -> Any:
         """The value of ``keyword`` or ``keyword=text``.
@@ -123,6 +131,10 @@ def _offer_bare(_facts: Facts) -> str:
     return ""
 
 
+def _refuse_nothing(_heard: Any, _params: MailParams) -> None:
+    return None
+
+
 @value
 class Extension:
     """An SMTP service extension (RFC 5321 section 2.2).
@@ -136,6 +148,11 @@ class Extension:
             is not offered is not accepted.
         needs: keywords of extensions without which it cannot be offered.
         check_mail, check_rcpt: look at the decoded parameters of one command; a reply refuses it.
+        hear: what the client makes of the parameters behind the keyword in the reply to EHLO, blanks
+            around them removed; raises `GrammarError`. They come from a server that may be hostile.
+        refuse: the client's own look at what it is about to ask with MAIL, all of which `Param.encode` has
+            written. It is given what was heard, None where that could not be read; a reply refuses the
+            message before anything is sent.
     """
 
     keyword: str
@@ -146,6 +163,8 @@ class Extension:
     needs: tuple[str, ...] = ()
     check_mail: Callable[[Facts, MailParams], Reply | None] | None = None
     check_rcpt: Callable[[Facts, RcptParams], Reply | None] | None = None
+    hear: Callable[[str], Any] = str
+    refuse: Callable[[Any, MailParams], Reply | None] = _refuse_nothing
 
 
 # --- codecs that more than one extension uses ----------------------------------------------------
@@ -193,3 +212,25 @@ def xtext(octets: int) -> Codec:
         return decode_xtext(text)
 
     return Codec(decode, encode_xtext)
+
+
+# --- what more than one extension has of a client ------------------------------------------------
+
+
+def words(text: str) -> tuple[str, ...]:
+    """What stands between the blanks of *text*."""
+    return tuple(word for word in text.split(" ") if word)
+
+
+_NOT_CONVERTED = Reply(554, "The message needs BODY=8BITMIME, which the server does not take", "5.6.3")
+_NOT_BINARY = Reply(554, "The message needs BODY=BINARYMIME, which the server does not take", "5.6.3")
+
+
+def unmet_body(body: Body) -> Reply | None:
+    """`Param.unmet` of BODY=."""
+    # RFC 6152 3: "the client SMTP must not, under any circumstances, attempt to transfer a content that contains
+    # characters outside of the US-ASCII octet range"; "it may treat this as a permanent error". RFC 3030 3: so for
+    # binary data, "MUST NOT, under any circumstances".
+    if body is Body.BINARY_MIME:
+        return _NOT_BINARY
+    return _NOT_CONVERTED if body is Body.EIGHT_BIT_MIME else None

@@ -6,11 +6,12 @@ from typing import Literal
 from .._address import Mailbox
 from .._commands import SYNTAX
 from .._errors import GrammarError
-from .._grammar import decode_xtext, encode_xtext, match_auth
+from .._grammar import MECHANISM, decode_xtext, encode_xtext, match_auth
 from .._machine import Edge, Gate, Phase
-from ._extension import Codec, Extension, Facts, Param, Verb
+from ._extension import Codec, Extension, Facts, Param, Verb, words
 
 _hexchar = re.compile(r"\+[0-9A-Fa-f]{2}")
+_match_mechanism = re.compile(MECHANISM).fullmatch
 
 
 def parse_auth(argument: str) -> tuple[str, str | None]:
@@ -50,6 +51,12 @@ def _offer(facts: Facts) -> str | None:
     return None if facts.tls_before_auth else " ".join(facts.mechanisms) or None
 
 
+def _hear(text: str) -> tuple[str, ...]:
+    # RFC 4954 3 (3): "a space-separated list of the names of available SASL mechanisms"; RFC 4422 3.1: in upper
+    # case. A word that cannot name one is passed over, so that the others are of use.
+    return tuple(dict.fromkeys(word.upper() for word in words(text) if _match_mechanism(word)))
+
+
 AUTH = Extension(
     "AUTH",
     rfc=4954,
@@ -64,4 +71,5 @@ AUTH = Extension(
         Verb(Edge((Phase.AUTH,), "exchange", Phase.READY, Phase.READY, note="235, or 535"), ""),
     ),
     offer=_offer,
+    hear=_hear,
 )

@@ -1,6 +1,13 @@
 """LIMITS (RFC 9422): the server says what it enforces."""
 
-from ._extension import Extension, Facts
+import re
+from collections.abc import Mapping
+
+from ._extension import Extension, Facts, words
+
+# RFC 9422 3: limit-name-value = limit-name ["=" limit-value]; 4: %x31-39 0*5DIGIT ; "0" not allowed, six-digit
+#   maximum, is the value of each limit that there is so far.
+_match = re.compile("([A-Za-z0-9_-]++)=([1-9][0-9]{0,5}+)").fullmatch
 
 
 def _offer(facts: Facts) -> str | None:
@@ -13,4 +20,13 @@ def _offer(facts: Facts) -> str | None:
     return " ".join(words) or None
 
 
-LIMITS = Extension("LIMITS", rfc=9422, offer=_offer)
+def _hear(text: str) -> Mapping[str, int]:
+    limits: dict[str, int] = {}
+    for word in words(text):
+        # What cannot be read among the limits says nothing; the rest holds. Of two by one name, the first.
+        if (match := _match(word)) is not None:
+            limits.setdefault(match[1].upper(), int(match[2]))
+    return limits
+
+
+LIMITS = Extension("LIMITS", rfc=9422, offer=_offer, hear=_hear)

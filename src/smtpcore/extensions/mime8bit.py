@@ -3,7 +3,7 @@
 import enum
 
 from .._envelope import Body
-from ._extension import Codec, Extension, Param, choice
+from ._extension import Codec, Extension, Param, choice, unmet_body
 
 
 class _EightBit(enum.Enum):
@@ -19,5 +19,13 @@ EIGHTBITMIME = Extension(
     "8BITMIME",
     rfc=6152,
     # RFC 6152 2: body-value = "7BIT" / "8BITMIME"
-    params=(Param("MAIL", "BODY", "body", Codec(lambda text: Body(_values.decode(text).value), _values.encode)),),
+    params=(
+        Param(
+            "MAIL",
+            "BODY",
+            "body",
+            Codec(lambda text: Body(_values.decode(text).value), _values.encode),
+            unmet_body,
+        ),
+    ),
 )

@@ -14,6 +14,13 @@ from ._extension import Extension, Param, integer
 _match_profile = re.compile(r"[A-Za-z0-9._-]{1,20}+").fullmatch
 
 
+def _hear(text: str) -> str:
+    # A server that discloses no policy offers the keyword alone.
+    if text and _match_profile(text) is None:
+        raise GrammarError("not the name of a priority assignment policy")
+    return text
+
+
 def mt_priority(profile: str = "") -> Extension:
     """The extension for a server that assigns priorities by the policy named *profile*.
 
@@ -23,14 +30,14 @@ def mt_priority(profile: str = "") -> Extension:
     Raises:
         GrammarError: not the name of a policy.
     """
-    if profile and _match_profile(profile) is None:
-        raise GrammarError("not the name of a priority assignment policy")
+    _hear(profile)
     return Extension(
         "MT-PRIORITY",
         rfc=6710,
         # RFC 6710 7: priority-value = (["-"] NZDIGIT) / "0"
         params=(Param("MAIL", "MT-PRIORITY", "priority", integer(-9, 9)),),
         offer=lambda facts: profile,
+        hear=_hear,
     )
 
 

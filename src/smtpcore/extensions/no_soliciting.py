@@ -21,6 +21,11 @@ def _decode(text: str) -> tuple[str, ...]:
     return tuple(text.split(","))
 
 
+def _hear(text: str) -> tuple[str, ...]:
+    # RFC 3865 2.2: Solicitation-keywords, here as behind SOLICIT=; a server may offer the keyword alone.
+    return _decode(text) if text else ()
+
+
 def no_soliciting(*keywords: str) -> Extension:
     """The extension for a server that refuses *keywords*; with none, the application decides alone.
 
@@ -46,4 +51,5 @@ def no_soliciting(*keywords: str) -> Extension:
         params=(Param("MAIL", "SOLICIT", "solicit", Codec(_decode, ",".join)),),
         offer=lambda facts: offered,
         check_mail=check,
+        hear=_hear,
     )

@@ -7,7 +7,7 @@ from typing import Final
 
 from .._events import Peer
 from .._machine import Edge, Phase
-from ._attributes import attributes, is_port, is_word
+from ._attributes import attributes, encoder, hear_names, is_port, is_word
 from ._extension import Extension, Facts, Verb
 
 
@@ -34,6 +34,15 @@ _FORMS: Final[Mapping[str, Callable[[str], object]]] = {
 }
 
 
+_parse = attributes(_FORMS)
+encode_xclient: Final = encoder(_parse)
+"""The argument of an XCLIENT that gives these attributes; None stands for a value that is not known.
+
+Raises:
+    GrammarError: an attribute has no such name, or a value is not of its form; or there is none.
+"""
+
+
 def xclient(trusted: Callable[[Peer], bool]) -> Extension:
     """The extension, for the peers that *trusted* names; to others it does not exist."""
 
@@ -50,10 +59,11 @@ def xclient(trusted: Callable[[Peer], bool]) -> Extension:
             Verb(
                 Edge((Phase.HELLO, Phase.READY), "XCLIENT", Phase.HELLO, ends_group=True, note="question XClient"),
                 "XCLIENT name=value [...]",
-                attributes(_FORMS),
+                _parse,
                 unavailable,
                 ok="greeting",
             ),
         ),
         offer=offer,
+        hear=hear_names,
     )

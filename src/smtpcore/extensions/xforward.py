@@ -6,7 +6,7 @@ from typing import Final
 
 from .._events import Peer
 from .._machine import Edge, Phase
-from ._attributes import attributes, is_port, is_word
+from ._attributes import attributes, encoder, hear_names, is_port, is_word
 from ._extension import Extension, Facts, Verb
 
 # XFORWARD_README: attribute-name = ( NAME | ADDR | PORT | PROTO | HELO | IDENT | SOURCE ); names and addresses
@@ -20,6 +20,15 @@ _FORMS: Final[Mapping[str, Callable[[str], object]]] = {
     "IDENT": is_word,
     "SOURCE": re.compile("(?:LOCAL|REMOTE)", re.IGNORECASE).fullmatch,
 }
+
+
+_parse = attributes(_FORMS)
+encode_xforward: Final = encoder(_parse)
+"""The argument of an XFORWARD that gives these attributes; None stands for a value that is not known.
+
+Raises:
+    GrammarError: an attribute has no such name, or a value is not of its form; or there is none.
+"""
 
 
 def xforward(trusted: Callable[[Peer], bool]) -> Extension:
@@ -38,9 +47,10 @@ def xforward(trusted: Callable[[Peer], bool]) -> Extension:
             Verb(
                 Edge((Phase.READY,), "XFORWARD", note="question Extended"),
                 "XFORWARD name=value [...]",
-                attributes(_FORMS),
+                _parse,
                 unavailable,
             ),
         ),
         offer=offer,
+        hear=hear_names,
     )
