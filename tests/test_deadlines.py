@@ -6,8 +6,8 @@ import pytest
 from hypothesis import settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from smtpcore._deadlines import DEADLINES, Clockwork, Deadline
-from smtpcore._limits import Timeouts
+from smtpcore._deadlines import CLIENT_DEADLINES, DEADLINES, Clockwork, Deadline
+from smtpcore._limits import ClientTimeouts, Timeouts
 from smtpcore._reply import Replies
 from smtpcore._value import fields
 
@@ -19,7 +19,7 @@ times = st.integers(-3, 3).map(float) | st.floats(allow_nan=False)
 
 
 def test_a_row_for_each_deadline() -> None:
-    assert list(DEADLINES) == list(Deadline)
+    assert {*DEADLINES, *CLIENT_DEADLINES} == set(Deadline)
     for deadline, row in DEADLINES.items():
         assert row.deadline is deadline
         assert row.armed
@@ -27,10 +27,11 @@ def test_a_row_for_each_deadline() -> None:
 
 
 def test_a_length_for_each_deadline() -> None:
-    assert {each.value for each in Deadline} == {field.name for field in fields(Timeouts)} - {"min_body_rate"}
+    assert {each.value for each in DEADLINES} == {field.name for field in fields(Timeouts)} - {"min_body_rate"}
+    assert {each.value for each in CLIENT_DEADLINES} == {field.name for field in fields(ClientTimeouts)}
 
 
-@pytest.mark.parametrize("deadline", Deadline, ids=lambda deadline: deadline.value)
+@pytest.mark.parametrize("deadline", DEADLINES, ids=lambda deadline: deadline.value)
 def test_expiry(deadline: Deadline) -> None:
     row = DEADLINES[deadline]
     # A peer that takes no octets, or shakes hands, takes no reply either.
@@ -39,6 +40,14 @@ def test_expiry(deadline: Deadline) -> None:
     if row.reply is not None:
         reply = getattr(Replies(), row.reply)
         assert (reply.code, str(reply.status)) == (421, "4.4.2")
+
+
+def test_a_client_says_nothing_at_expiry() -> None:
+    for deadline, row in CLIENT_DEADLINES.items():
+        assert row.deadline is deadline
+        assert row.armed
+        assert row.moved
+        assert row.reply is None
 
 
 def test_deadlines_are_keys() -> None:

@@ -19,6 +19,7 @@ from smtpcore._envelope import (
     RequireRecipientValidSince,
     Ret,
 )
+from smtpcore._errors import GrammarError
 from smtpcore._value import evolve, fields
 
 MAIL: dict[str, Any] = {
@@ -97,3 +98,35 @@ def test_envelope() -> None:
     assert envelope == Envelope(NULL_PATH, (Recipient(Mailbox("c", "D"), RcptParams()),), MailParams())
     assert hash(envelope) == hash(Envelope(NULL_PATH, (Recipient(Mailbox("c", "D")),)))
     assert envelope != Envelope(Mailbox("a", "b"), (recipient,))
+
+
+def test_envelope_of_text() -> None:
+    envelope = Envelope.parse("", ["a@b.example", "c@d.example"], MailParams(size=3))
+    assert envelope == Envelope(
+        NULL_PATH, (Recipient(Mailbox("a", "b.example")), Recipient(Mailbox("c", "d.example"))), MailParams(size=3)
+    )
+    assert Envelope.parse("a@b.example", []).reverse_path == Mailbox("a", "b.example")
+
+
+@pytest.mark.catalogue("B7")
+@pytest.mark.parametrize(
+    "text",
+    [
+        "A <a@b.example>",
+        "<a@b.example>",
+        "a@b.example, c@d.example",
+        "a@b.example (A)",
+        "a@b.example\r\n",
+        " a@b.example",
+    ],
+)
+def test_what_stands_in_a_header_is_no_address(text: str) -> None:
+    with pytest.raises(GrammarError):
+        Envelope.parse(text, ["a@b.example"])
+    with pytest.raises(GrammarError):
+        Envelope.parse("a@b.example", [text])
+
+
+def test_recipients_are_several() -> None:
+    with pytest.raises(GrammarError):
+        Envelope.parse("a@b.example", "c@d.example")

@@ -1,15 +1,20 @@
-"""Command lines (RFC 5321 section 4.1.1): the argument of each verb, read.
+"""Command lines (RFC 5321 section 4.1.1): the argument of each verb, read and written.
 
 ESMTP parameters come out as written; what they mean is for the extension that brought them.
 Arguments have lost their trailing white space already, which section 4.1.1 has servers tolerate.
+
+What is written is checked by the same patterns that read it, since a value may have been made without
+a check; so an address cannot bring a parameter, nor a line end a command of its own.
 """
 
 import re
-from typing import Final
+from collections.abc import Sequence
+from typing import Final, final
 
-from ._address import NULL_PATH, PATH_OCTETS, Host, Mailbox, ReversePath, checked_mailbox, parse_host
-from ._errors import GrammarError
-from ._grammar import PARAMETERS, PATH, match_bdat, match_esmtp_param, match_string
+from ._address import NULL_PATH, PATH_OCTETS, Host, Mailbox, NullPath, ReversePath, checked_mailbox, parse_host
+from ._errors import GrammarError, LocalProtocolError
+from ._grammar import PARAMETERS, PATH, match_bdat, match_esmtp_param, match_keyword, match_mailbox, match_string, unfit
+from ._value import value
 
 # RFC 5321 4.1.1.2: mail = "MAIL FROM:" Reverse-path [SP Mail-parameters] CRLF, Reverse-path = Path / "<>"
 _match_mail = re.compile(rf"[Ff][Rr][Oo][Mm]:(?:{PATH}|<>){PARAMETERS}").fullmatch
@@ -183,3 +188,112 @@ def parse_bdat(argument: str) -> tuple[int, bool]:
     if match is None:
         raise GrammarError("not a chunk size")
     return int(match[1]), match[2] is not None
+
+
+# --- written -------------------------------------------------------------------------------------
+
+
+@final
+@value
+class Command:
+    """A command of the client's, as its answer names it. The argument of AUTH is not shown."""
+
+    verb: str
+    argument: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.verb} {self.argument}".rstrip(" ")
+
+
+def encode_line(text: str, most: int) -> bytes:
+    """*text* as a line to send: one CR LF, at its end.
+
+    Args:
+        most: octets that it may have, with CR LF.
+
+    Raises:
+        LocalProtocolError: *text* holds a control character or no Unicode text, or is too long.
+    """
+    if not (text.isascii() and text.isprintable()) and (match_string(text) is None or unfit(text) is not None):
+        raise LocalProtocolError("a command holds no control characters")
+    line = text.encode() + b"\r\n"
+    if len(line) > most:
+        raise LocalProtocolError(f"a command line has at most {most} octets, not {len(line)}")
+    return line
+
+
+def format_path(path: ReversePath) -> str:
+    """*path* without angle brackets, as it may stand between them.
+
+    Raises:
+        LocalProtocolError: it is not a `Mailbox` or `NullPath`, or not one that could have been read.
+    """
+    if type(path) is Mailbox:
+        try:
+            if path.domain:
+                text = f"{path.local_part}@{path.domain}"
+                match = match_mailbox(text)
+                if match is not None and match["local"] == path.local_part and unfit(text) is None:
+                    checked_mailbox(path.local_part, path.domain)
+                    return text
+            elif path.local_part.isascii() and path.local_part.lower() == "postmaster":
+                return path.local_part
+        except (GrammarError, AttributeError, TypeError):
+            pass
+    elif type(path) is NullPath:
+        return ""
+    # A string is not parsed here: what looks like an address in a header may be a list, or a comment.
+    raise LocalProtocolError(f"not an address that can be sent; Mailbox.parse makes one: {path!r}")
+
+
+def format_mail(path: ReversePath, params: Sequence[str]) -> str:
+    """A MAIL command.
+
+    Raises:
+        LocalProtocolError: as `format_path`, or *params* are none.
+    """
+    return " ".join((f"MAIL FROM:<{format_path(path)}>", *map(_checked_param, params)))
+
+
+def format_rcpt(path: Mailbox, params: Sequence[str]) -> str:
+    """A RCPT command.
+
+    Raises:
+        LocalProtocolError: as `format_path`, the path is null, or *params* are none.
+    """
+    text = format_path(path)
+    if not text:
+        raise LocalProtocolError("the null path is no recipient")
+    if not params:
+        return f"RCPT TO:<{text}>"
+    return " ".join((f"RCPT TO:<{text}>", *map(_checked_param, params)))
+
+
+def _checked_param(text: str) -> str:
+    if match_esmtp_param(text) is None:
+        raise LocalProtocolError(f"not a parameter: {text!r}")
+    return text
+
+
+def format_hello(verb: str, name: str) -> str:
+    """EHLO, HELO or LHLO with a domain or an address literal.
+
+    Raises:
+        LocalProtocolError: *name* is neither.
+    """
+    try:
+        parse_hello(name)
+    except (GrammarError, TypeError) as error:
+        raise LocalProtocolError(f"not a domain or an address literal: {name!r}") from error
+    return f"{verb} {name}"
+
+
+def format_command(verb: str, argument: str) -> str:
+    """Any other verb and its argument.
+
+    Raises:
+        LocalProtocolError: *verb* is no verb.
+    """
+    if match_keyword(verb) is None:
+        raise LocalProtocolError(f"not a verb: {verb!r}")
+    return f"{verb} {argument}" if argument else verb

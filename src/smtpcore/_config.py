@@ -7,7 +7,7 @@ import attrs
 
 from ._address import parse_host
 from ._commands import SYNTAX, split_params
-from ._deadlines import Deadline
+from ._deadlines import DEADLINES
 from ._dialect import SMTP, Dialect, EarlyInput
 from ._envelope import MailParams, RcptParams
 from ._errors import GrammarError, LocalProtocolError
@@ -131,7 +131,7 @@ class Plan:
         self.replies = config.replies.filled(
             domain=config.hostname, protocol=dialect.protocol, limit=str(config.limits.message_octets)
         )
-        self.deadlines = {each: getattr(config.timeouts, each.value) for each in Deadline}
+        self.deadlines = {each: getattr(config.timeouts, each.value) for each in DEADLINES}
         self.enhanced = "ENHANCEDSTATUSCODES" in keywords
         self.smtputf8 = "SMTPUTF8" in keywords
         self.early_input = config.early_input or dialect.early_input

@@ -11,7 +11,7 @@ from ._value import value
 
 
 class Deadline(enum.Enum):
-    """The waits that a server connection bounds; the value is the field of `Timeouts` with its length."""
+    """The waits that a connection bounds; the value is the field of `Timeouts` or `ClientTimeouts` with its length."""
 
     __hash__ = object.__hash__  # Enum's is Python code, and deadlines move at every read
 
@@ -20,6 +20,14 @@ class Deadline(enum.Enum):
     WRITE = "write"
     TLS = "tls"
     SESSION = "session"
+
+    GREETING = "greeting"
+    MAIL = "mail"
+    RCPT = "rcpt"
+    DATA = "data"
+    BLOCK = "block"
+    DOT = "dot"
+    QUIT = "quit"
 
 
 @value
@@ -58,6 +66,33 @@ DEADLINES: Final = {
         DeadlineRow(Deadline.SESSION, "the first call that passes a time", "never", "timed_out"),
     )
 }
+"""The server's."""
+
+_LEAVES: Final = "the command leaves, and the reply before it has come"
+_REPLY: Final = "never; its reply, whole, disarms"
+
+CLIENT_DEADLINES: Final = {
+    row.deadline: row
+    for row in (
+        DeadlineRow(Deadline.GREETING, "the first call that passes a time", _REPLY, None),
+        DeadlineRow(Deadline.COMMAND, f"{_LEAVES}: all that are not below", _REPLY, None),
+        DeadlineRow(Deadline.MAIL, f"{_LEAVES}: MAIL", _REPLY, None),
+        DeadlineRow(Deadline.RCPT, f"{_LEAVES}: RCPT", _REPLY, None),
+        DeadlineRow(Deadline.DATA, f"{_LEAVES}: DATA", _REPLY, None),
+        DeadlineRow(
+            Deadline.BLOCK,
+            "data_to_send returned octets of a message, or a BDAT chunk left that is not the last",
+            "never; data_sent, or the reply, disarms",
+            None,
+        ),
+        DeadlineRow(Deadline.DOT, "the end of a message leaves", "by each reply but the last in LMTP", None),
+        DeadlineRow(Deadline.QUIT, f"{_LEAVES}: QUIT", _REPLY, None),
+        DeadlineRow(Deadline.WRITE, "data_to_send returned other octets", "never; data_sent disarms", None),
+        DeadlineRow(Deadline.TLS, "the 220 to STARTTLS was read", "never; the handshake's end disarms", None),
+        DeadlineRow(Deadline.SESSION, "the first call that passes a time", "never", None),
+    )
+}
+"""The client's; each ends the connection at once (RFC 5321 section 4.5.3.2)."""
 
 
 class Clockwork:

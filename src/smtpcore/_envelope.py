@@ -6,12 +6,13 @@ extension that this package does not know are in ``extra``.
 
 import enum
 import types
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final, Literal
 
 import attrs
 
-from ._address import Mailbox, ReversePath
+from ._address import NULL_PATH, Mailbox, ReversePath
+from ._errors import GrammarError
 from ._value import fields, settings, value
 
 
@@ -134,3 +135,18 @@ class Envelope:
     reverse_path: ReversePath
     recipients: tuple[Recipient, ...]
     params: MailParams = NO_MAIL_PARAMS
+
+    @classmethod
+    def parse(cls, sender: str, recipients: Iterable[str], params: MailParams = NO_MAIL_PARAMS) -> "Envelope":
+        """An envelope of addresses as text: bare ones, without brackets, names or comments.
+
+        Args:
+            sender: empty for the null reverse-path.
+
+        Raises:
+            GrammarError: one is no address. What is in a header is not: it may be a list.
+        """
+        if isinstance(recipients, str):
+            raise GrammarError("the recipients are several addresses, not one text")
+        path = Mailbox.parse(sender) if sender else NULL_PATH
+        return cls(path, tuple(Recipient(Mailbox.parse(each)) for each in recipients), params)

@@ -61,6 +61,7 @@ match_local_part = re.compile(LOCAL_PART).fullmatch
 match_dot_string = re.compile(DOT_STRING).fullmatch
 match_mailbox = re.compile(MAILBOX).fullmatch
 match_esmtp_param = re.compile(rf"(?P<keyword>{KEYWORD})(?:=(?P<value>{ESMTP_VALUE}))?+").fullmatch
+match_keyword = re.compile(KEYWORD).fullmatch
 match_string = re.compile(STRING).fullmatch
 match_xtext = re.compile(XTEXT).fullmatch
 match_bdat = re.compile(BDAT).fullmatch

@@ -77,11 +77,7 @@ class Limits:
     auth_attempts: int = _limit(3, "AUTH commands", "{reply}, close", floor=1, reply="too_many_auth")
 
     def __attrs_post_init__(self) -> None:
-        for field in fields(Limits):
-            number = getattr(self, field.name)
-            if number is not None and number < field.metadata["floor"]:
-                why = field.metadata["rfc"] or "to work at all"
-                raise LocalProtocolError(f"{field.name} must be at least {field.metadata['floor']}: {why}")
+        _check_floors(self)
         if self.buffered_octets < max(self.command_octets, self.auth_octets):
             raise LocalProtocolError("buffered_octets must hold a line: command_octets and auth_octets")
 
@@ -90,11 +86,70 @@ class Limits:
 
         One read more is held by a caller that feeds reads of any size.
         """
-        total = 0
-        for field in fields(Limits):
-            number = getattr(self, field.name)
-            total += field.metadata["memory"] * (number or 0)
-        return total
+        return _memory(self)
+
+
+@settings
+class ClientLimits:
+    """The numbers that bound one connection of a client.
+
+    Raises:
+        LocalProtocolError: a limit is below what its RFC demands.
+    """
+
+    reply_line_octets: int = _limit(
+        4096,
+        "octets a reply line, with CRLF",
+        "`Closed`, REPLY_TOO_LONG",
+        floor=512,
+        rfc="RFC 5321 4.5.3.1.5",
+        memory=1,
+    )
+    reply_lines: int = _limit(1000, "lines a reply", "`Closed`, REPLY_TOO_LONG", floor=1, memory=64)
+    reply_octets: int = _limit(65536, "octets of text a reply", "`Closed`, REPLY_TOO_LONG", floor=512, memory=1)
+    buffered_octets: int = _limit(
+        65536, "octets received and not yet parsed", "`wants_data` is false until they are parsed", floor=512, memory=1
+    )
+    capabilities: int = _limit(200, "keywords in the reply to EHLO", "`Closed`, TOO_MANY_CAPABILITIES", floor=32)
+    command_octets: int = _limit(
+        2048, "octets a command line of ours, with CRLF", "`LocalProtocolError`", floor=512, rfc="RFC 5321 4.5.3.1.4"
+    )
+    auth_octets: int = _limit(
+        12288, "octets a SASL answer of ours, with CRLF", "the exchange is cancelled", floor=12288, rfc="RFC 4954 4"
+    )
+    pipelined_octets: int = _limit(
+        16384, "octets of commands that have no reply yet", "the next commands wait for replies", floor=512, memory=8
+    )
+    chunk_octets: int = _limit(262_144, "octets gathered to a BDAT chunk", "the chunk is sent", floor=1, memory=2)
+    unanswered_chunks: int = _limit(
+        4, "BDAT chunks that have no reply yet", "the next chunks wait for replies", floor=1
+    )
+
+    def __attrs_post_init__(self) -> None:
+        _check_floors(self)
+
+    def memory(self) -> int:
+        """The most octets that a client connection holds because of these limits.
+
+        The envelope is the application's; so are octets that it gives while `Transaction.wants_body` is false.
+        """
+        return _memory(self)
+
+
+def _check_floors(limits: Limits | ClientLimits) -> None:
+    for field in fields(type(limits)):
+        number = getattr(limits, field.name)
+        if number is not None and number < field.metadata["floor"]:
+            why = field.metadata["rfc"] or "to work at all"
+            raise LocalProtocolError(f"{field.name} must be at least {field.metadata['floor']}: {why}")
+
+
+def _memory(limits: Limits | ClientLimits) -> int:
+    total = 0
+    for field in fields(type(limits)):
+        number = getattr(limits, field.name)
+        total += field.metadata["memory"] * (number or 0)
+    return total
 
 
 @settings
@@ -109,9 +164,33 @@ class Timeouts:
     session: float = attrs.field(default=3600.0)
 
     def __attrs_post_init__(self) -> None:
-        for field in fields(Timeouts):
-            if not getattr(self, field.name) > 0:
-                raise LocalProtocolError(f"{field.name} must be above 0")
+        _check_lengths(self)
+
+
+@settings
+class ClientTimeouts:
+    """The length of each deadline of a client, in seconds (RFC 5321 section 4.5.3.2)."""
+
+    greeting: float = attrs.field(default=300.0)
+    command: float = attrs.field(default=300.0)
+    mail: float = attrs.field(default=300.0)
+    rcpt: float = attrs.field(default=300.0)
+    data: float = attrs.field(default=120.0)
+    block: float = attrs.field(default=180.0)
+    dot: float = attrs.field(default=600.0)
+    quit: float = attrs.field(default=10.0)
+    write: float = attrs.field(default=60.0)
+    tls: float = attrs.field(default=60.0)
+    session: float = attrs.field(default=14400.0)
+
+    def __attrs_post_init__(self) -> None:
+        _check_lengths(self)
+
+
+def _check_lengths(timeouts: Timeouts | ClientTimeouts) -> None:
+    for field in fields(type(timeouts)):
+        if not getattr(timeouts, field.name) > 0:
+            raise LocalProtocolError(f"{field.name} must be above 0")
 
 
 @value
@@ -128,10 +207,10 @@ class LimitRow:
     memory: int
 
 
-def rows() -> Iterator[LimitRow]:
+def rows(limits: type[Limits] | type[ClientLimits] = Limits) -> Iterator[LimitRow]:
     """The limits as declared."""
-    stock = Limits()
-    for field in fields(Limits):
+    stock = limits()
+    for field in fields(limits):
         about = field.metadata
         yield LimitRow(
             field.name, getattr(stock, field.name), about["unit"], about["floor"], about["rfc"],

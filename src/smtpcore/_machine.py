@@ -7,13 +7,14 @@ tests are made from them. A verb with no edge from the present phase is out of o
 
 import enum
 from collections.abc import Iterable, Mapping
-from typing import Final
+from typing import Final, TypeVar
 
+from ._deadlines import Deadline
 from ._value import value
 
 
 class Phase(enum.Enum):
-    """Where a server connection stands; the value says what it waits for."""
+    """Where a connection stands; the value says what is waited for, by a server or for it."""
 
     __hash__ = object.__hash__  # Enum's is Python code, and phases are looked up at every command
 
@@ -68,6 +69,8 @@ class Edge:
         return self.input.isupper()
 
 
+_E = TypeVar("_E", bound=Edge)
+
 COMMAND_PHASES: Final = (Phase.HELLO, Phase.READY, Phase.MAIL, Phase.RCPT, Phase.BDAT)
 """The phases in which the next octets are a command line."""
 
@@ -104,13 +107,107 @@ CORE: Final = (
 """The edges of RFC 5321."""
 
 
-def rows(edges: Iterable[Edge]) -> Mapping[Phase, Mapping[str, Edge]]:
+@value
+class ClientEdge(Edge):
+    """What one command of a client, or its reply, does.
+
+    A command is sent in one of the *sources*; with PIPELINING it may be sent before that phase is reached. The
+    connection moves as the reply comes.
+
+    Args:
+        codes: the replies that say yes. Each 4xx and 5xx says no.
+        exact: no other reply of that class says yes, either: it breaks the protocol.
+        deadline: how long the reply may take.
+    """
+
+    codes: tuple[int, ...] = ()
+    exact: bool = False
+    deadline: Deadline = Deadline.COMMAND
+
+
+_IDLE: Final = (Phase.HELLO, Phase.READY)
+
+
+def _client_hello(verb: str) -> ClientEdge:
+    return ClientEdge(_IDLE, verb, Phase.READY, ends_group=True, codes=(250,), note="5xx to EHLO: HELO follows")
+
+
+# RFC 2920 3.1: "EHLO, DATA, VRFY, EXPN, TURN, QUIT, and NOOP can only appear as the last command in a group".
+CLIENT: Final = (
+    ClientEdge(
+        (Phase.CONNECT,), "greeting", Phase.HELLO, codes=(220,), deadline=Deadline.GREETING, note="no: QUIT is left"
+    ),
+    _client_hello("EHLO"),
+    _client_hello("HELO"),
+    _client_hello("LHLO"),
+    # RFC 3207 4: 220 is the only reply after which a handshake may begin.
+    ClientEdge((Phase.READY,), "STARTTLS", Phase.TLS, ends_group=True, codes=(220,), exact=True),
+    ClientEdge((Phase.TLS,), "handshake", Phase.HELLO, Phase.CLOSED, note="forgets everything"),
+    ClientEdge((Phase.READY,), "AUTH", Phase.READY, ends_group=True, gates=_TLS, codes=(235,), exact=True),
+    ClientEdge((Phase.READY, Phase.AUTH), "challenge", Phase.AUTH, codes=(334,), exact=True),
+    ClientEdge((Phase.AUTH,), "exchange", Phase.READY, Phase.READY, codes=(235,), exact=True),
+    ClientEdge((Phase.READY,), "XCLIENT", Phase.HELLO, ends_group=True, codes=(220,), note="the session starts anew"),
+    ClientEdge(
+        (Phase.READY, Phase.EOM), "MAIL", Phase.MAIL, Phase.READY, gates=_TLS, codes=(250,), deadline=Deadline.MAIL
+    ),
+    ClientEdge((Phase.MAIL, Phase.RCPT), "RCPT", Phase.RCPT, gates=_TLS, codes=(250, 251, 252), deadline=Deadline.RCPT),
+    ClientEdge(
+        (Phase.MAIL, Phase.RCPT), "nobody", Phase.READY, note="every recipient was refused; RSET before the next"
+    ),
+    # "250" to DATA is no leave to send a message: 354 alone is.
+    ClientEdge(
+        (Phase.RCPT,),
+        "DATA",
+        Phase.BODY,
+        Phase.READY,
+        ends_group=True,
+        gates=_TLS,
+        codes=(354,),
+        exact=True,
+        deadline=Deadline.DATA,
+        note="no: RSET before the next",
+    ),
+    ClientEdge((Phase.RCPT,), "chunks", Phase.CHUNK, note="every recipient is answered, and BDAT is to be used"),
+    ClientEdge((Phase.BODY,), "final dot", Phase.EOM),
+    ClientEdge((Phase.CHUNK,), "BDAT", gates=_TLS, codes=(250,), deadline=Deadline.BLOCK, note="no: as for DATA"),
+    ClientEdge((Phase.CHUNK,), "BDAT LAST", Phase.EOM, gates=_TLS),
+    ClientEdge((Phase.CHUNK, Phase.EOM), "chunk refused", Phase.READY, note="RSET before the next"),
+    ClientEdge(
+        (Phase.EOM,),
+        "verdict",
+        Phase.READY,
+        Phase.READY,
+        codes=(250,),
+        deadline=Deadline.DOT,
+        note="LMTP: the last of one for each recipient",
+    ),
+    ClientEdge((*_IDLE, Phase.EOM), "RSET", codes=(250,), note="no: the connection is closed"),
+    ClientEdge((Phase.CHUNK,), "abort", Phase.READY, note="RSET before the next"),
+    ClientEdge(_IDLE, "NOOP", ends_group=True, codes=(250,)),
+    ClientEdge(_IDLE, "HELP", ends_group=True, codes=(211, 214)),
+    ClientEdge(_IDLE, "VRFY", ends_group=True, gates=_TLS, codes=(250, 251, 252)),
+    ClientEdge(_IDLE, "EXPN", ends_group=True, gates=_TLS, codes=(250, 252)),
+    ClientEdge((Phase.READY,), "other", ends_group=True, gates=_TLS, codes=(250,), note="a verb of an extension"),
+    ClientEdge(
+        (Phase.CONNECT, *_IDLE, Phase.EOM),
+        "QUIT",
+        Phase.CLOSED,
+        Phase.CLOSED,
+        ends_group=True,
+        codes=(221,),
+        deadline=Deadline.QUIT,
+    ),
+)
+"""The client's edges, of RFC 5321 and of the extensions that it acts on."""
+
+
+def rows(edges: Iterable[_E]) -> Mapping[Phase, Mapping[str, _E]]:
     """For each phase, its edges by input.
 
     Raises:
         ValueError: two edges claim the same input in the same phase.
     """
-    table: dict[Phase, dict[str, Edge]] = {phase: {} for phase in Phase}
+    table: dict[Phase, dict[str, _E]] = {phase: {} for phase in Phase}
     for edge in edges:
         for source in edge.sources:
             if edge.input in table[source]:

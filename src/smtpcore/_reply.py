@@ -6,6 +6,8 @@ cannot split a reply or drive a terminal.
 """
 
 import re
+from collections.abc import Sequence
+from typing import Final
 
 import attrs
 
@@ -174,6 +176,39 @@ class Reply:
     def __str__(self) -> str:
         status = f" {self.status}" if self.status else ""
         return f"{self.code}{status} " + " / ".join(self.lines())
+
+
+KNOWN_CODES: Final = frozenset(
+    # RFC 5321 4.2.3; 235, 334, 432, 454, 534, 535, 538: RFC 4954 and its forerunners; 453: RFC 2645;
+    # 253, 458, 459: RFC 1985; 521, 556: RFC 7504; 530: RFC 3207; the rest: RFC 5248's registry.
+    {
+        211, 214, 220, 221, 235, 250, 251, 252, 253, 334, 354, 421, 422, 432, 450, 451, 452, 453, 454, 455, 458, 459,
+        500, 501, 502, 503, 504, 521, 523, 524, 525, 530, 534, 535, 538, 550, 551, 552, 553, 554, 555, 556, 557, 558,
+    }
+)  # fmt: skip
+"""The reply codes that an RFC gives a meaning."""
+
+_match_status = re.compile(rb"([245])\.([0-9]{1,3})\.([0-9]{1,3})(?: |$)").match
+
+
+def hear(code: int, lines: Sequence[bytes], *, statuses: bool = True) -> Reply:
+    """A reply that was received, as a value; its text is made safe.
+
+    Args:
+        code: 200 to 559.
+        lines: what stands behind the code in each line.
+        statuses: look for an enhanced status code before the text (RFC 2034 section 4), of any server: many
+            have them and do not say so. It is none if its class is not the code's.
+    """
+    status: EnhancedStatus | None = None
+    texts: list[str] = []
+    for line in lines:
+        match = _match_status(line) if statuses else None
+        if match is not None and int(match[1]) == code // 100:
+            status = status or EnhancedStatus(int(match[1]), int(match[2]), int(match[3]))
+            line = line[match.end() :]
+        texts.append(safe(line, 65536))
+    return Reply(code, "\n".join(texts), status)
 
 
 def _stock(code: int, status: str | None, text: str) -> Reply:
