@@ -15,7 +15,8 @@ ENGINE = SRC / "smtpcore"
 FLOORS = [
     "_value", "_secret", "_errors", "_reply", "_limits", "_grammar", "_address", "_envelope", "_commands", "_framing",
     "_events", "_deadlines", "_machine", "_dialect", "extensions", "sasl", "_config", "_auth", "_body", "_link",
-    "_session", "_receiving", "_reading", "_server", "_client", "proxy", "testing", "__main__", "__init__",
+    "_session", "_receiving", "_reading", "_server", "_capabilities", "_outgoing", "_transaction", "_client_events",
+    "_client_config", "_composing", "_dialling", "_sending", "_client", "proxy", "testing", "__main__", "__init__",
 ]  # fmt: skip
 
 # The engine reads no clock, opens nothing, draws no lots and runs on its caller's thread.

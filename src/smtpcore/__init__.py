@@ -1,13 +1,30 @@
 """smtpcore: an SMTP engine without I/O.
 
-The server's door is `ServerConnection`; what it tells are the events, what it is told the config
-and the answers. Extensions are in `smtpcore.extensions`, SASL mechanisms in `smtpcore.sasl`, the
-PROXY protocol in `smtpcore.proxy`.
+The doors are `ServerConnection` and `ClientConnection`: octets and time go in, events come out. A server
+answers their questions, a client says its intents. Extensions are in `smtpcore.extensions`, SASL
+mechanisms in `smtpcore.sasl`, the PROXY protocol in `smtpcore.proxy`, and what tests of SMTP software
+need in `smtpcore.testing`.
 """
 
 from ._address import NULL_PATH, POSTMASTER, AddressLiteral, Domain, Host, Mailbox, NullPath, ReversePath
+from ._capabilities import NO_CAPABILITIES, Capabilities
+from ._client import ClientConnection
+from ._client_config import ClientConfig
+from ._client_events import (
+    Answer,
+    AuthDone,
+    BodyWanted,
+    ClientEvent,
+    Greeting,
+    HelloDone,
+    MessageAnswer,
+    RecipientAnswer,
+    SenderAnswer,
+    TransactionDone,
+)
+from ._commands import Command
 from ._config import ServerConfig
-from ._deadlines import DEADLINES, Deadline, DeadlineRow
+from ._deadlines import CLIENT_DEADLINES, DEADLINES, Deadline, DeadlineRow
 from ._dialect import LMTP, SMTP, SUBMISSION, Dialect, EarlyInput
 from ._envelope import (
     Body,
@@ -38,6 +55,7 @@ from ._events import (
     Hello,
     Identity,
     MailFrom,
+    Oddity,
     PasswordCheck,
     Peer,
     Question,
@@ -54,20 +72,24 @@ from ._events import (
     TlsInfo,
     TokenCheck,
     Verify,
+    Violation,
     Wait,
     XClient,
 )
-from ._framing import Stray
-from ._limits import Limits, Timeouts
-from ._machine import Edge, Gate, Phase
+from ._framing import Stray, StrayOctets
+from ._limits import ClientLimits, ClientTimeouts, Limits, Timeouts
+from ._machine import ClientEdge, Edge, Gate, Phase
 from ._reply import EnhancedStatus, Replies, Reply, safe
 from ._secret import Secret
 from ._server import Acceptable, ServerConnection
+from ._transaction import Fate, Outcome, Transaction
 from .extensions import STANDARD, Extension
 
 __all__ = [
+    "CLIENT_DEADLINES",
     "DEADLINES",
     "LMTP",
+    "NO_CAPABILITIES",
     "NULL_PATH",
     "POSTMASTER",
     "SMTP",
@@ -76,6 +98,8 @@ __all__ = [
     "Abort",
     "Acceptable",
     "AddressLiteral",
+    "Answer",
+    "AuthDone",
     "AuthFailed",
     "Authenticated",
     "Body",
@@ -83,8 +107,17 @@ __all__ = [
     "BodyBegin",
     "BodyChunk",
     "BodyEnd",
+    "BodyWanted",
+    "Capabilities",
     "Cause",
+    "ClientConfig",
+    "ClientConnection",
+    "ClientEdge",
+    "ClientEvent",
+    "ClientLimits",
+    "ClientTimeouts",
     "Closed",
+    "Command",
     "Connected",
     "Deadline",
     "DeadlineRow",
@@ -98,9 +131,12 @@ __all__ = [
     "Envelope",
     "Extended",
     "Extension",
+    "Fate",
     "Gate",
     "GrammarError",
+    "Greeting",
     "Hello",
+    "HelloDone",
     "Host",
     "Identity",
     "Limits",
@@ -108,9 +144,12 @@ __all__ = [
     "MailFrom",
     "MailParams",
     "Mailbox",
+    "MessageAnswer",
     "Notify",
     "NullPath",
+    "Oddity",
     "OriginalRecipient",
+    "Outcome",
     "PasswordCheck",
     "Peer",
     "Phase",
@@ -120,6 +159,7 @@ __all__ = [
     "RcptParams",
     "RcptTo",
     "Recipient",
+    "RecipientAnswer",
     "Refused",
     "RemoteProtocolError",
     "Replies",
@@ -132,16 +172,21 @@ __all__ = [
     "SMTPError",
     "Secret",
     "SecretWanted",
+    "SenderAnswer",
     "ServerConfig",
     "ServerConnection",
     "ServerEvent",
     "StartTls",
     "StoredKey",
     "Stray",
+    "StrayOctets",
     "Timeouts",
     "TlsInfo",
     "TokenCheck",
+    "Transaction",
+    "TransactionDone",
     "Verify",
+    "Violation",
     "Wait",
     "XClient",
     "safe",

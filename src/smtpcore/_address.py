@@ -250,6 +250,16 @@ def checked_mailbox(local_part: str, domain: str) -> Mailbox:
     Raises:
         GrammarError: a part is too long, or the literal is not an address.
     """
+    check_mailbox(local_part, domain)
+    return Mailbox(local_part, domain)
+
+
+def check_mailbox(local_part: str, domain: str) -> None:
+    """As `checked_mailbox`, for those who have a mailbox already.
+
+    Raises:
+        GrammarError: a part is too long, or the literal is not an address.
+    """
     # Nearly every mailbox is too short for anything to be too long in it.
     if len(local_part) > _SHORT or len(domain) > LABEL_OCTETS or domain[0] == "[" or not domain.isascii():
         if len(local_part.encode()) > LOCAL_PART_OCTETS:
@@ -260,7 +270,6 @@ def checked_mailbox(local_part: str, domain: str) -> Mailbox:
             _check_domain(domain)
             if len(local_part.encode()) + len(domain.encode()) + 3 > PATH_OCTETS:
                 raise GrammarError(f"a path has at most {PATH_OCTETS} octets")
-    return Mailbox(local_part, domain)
 
 
 def _check_domain(domain: str) -> None:

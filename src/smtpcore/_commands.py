@@ -11,7 +11,17 @@ import re
 from collections.abc import Sequence
 from typing import Final, final
 
-from ._address import NULL_PATH, PATH_OCTETS, Host, Mailbox, NullPath, ReversePath, checked_mailbox, parse_host
+from ._address import (
+    NULL_PATH,
+    PATH_OCTETS,
+    Host,
+    Mailbox,
+    NullPath,
+    ReversePath,
+    check_mailbox,
+    checked_mailbox,
+    parse_host,
+)
 from ._errors import GrammarError, LocalProtocolError
 from ._grammar import PARAMETERS, PATH, match_bdat, match_esmtp_param, match_keyword, match_mailbox, match_string, unfit
 from ._value import value
@@ -233,8 +243,8 @@ def format_path(path: ReversePath) -> str:
             if path.domain:
                 text = f"{path.local_part}@{path.domain}"
                 match = match_mailbox(text)
-                if match is not None and match["local"] == path.local_part and unfit(text) is None:
-                    checked_mailbox(path.local_part, path.domain)
+                if match is not None and match["local"] == path.local_part and (text.isascii() or unfit(text) is None):
+                    check_mailbox(path.local_part, path.domain)
                     return text
             elif path.local_part.isascii() and path.local_part.lower() == "postmaster":
                 return path.local_part
