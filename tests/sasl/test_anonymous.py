@@ -1,9 +1,19 @@
 import pytest
-from sasl_play import EMPTY, play
+from sasl_play import EMPTY, Application, Question, converse, play, play_client
 
+from smtpcore._errors import LocalProtocolError
 from smtpcore._events import Identity, TokenCheck
 from smtpcore._secret import Secret
-from smtpcore.sasl import ANONYMOUS, Anonymous, BadAnswer, ServerMechanism
+from smtpcore.sasl import (
+    ANONYMOUS,
+    Anonymous,
+    AnonymousClient,
+    BadAnswer,
+    BadChallenge,
+    ClientMechanism,
+    ServerMechanism,
+    Strength,
+)
 
 MECHANISM: ServerMechanism = ANONYMOUS
 
@@ -30,3 +40,34 @@ def test_name_of_the_server_s_choice() -> None:
 def test_bad_answer(answer: bytes) -> None:
     with pytest.raises(BadAnswer):
         play(ANONYMOUS.start(None), (EMPTY, answer))
+
+
+# --- the client ----------------------------------------------------------------------------------
+
+CLIENT: ClientMechanism = AnonymousClient()
+
+
+def test_client() -> None:
+    assert (CLIENT.name, CLIENT.strength, CLIENT.available(None)) == ("ANONYMOUS", Strength.ANONYMOUS, True)
+    play_client(CLIENT.start(None), (b"", None))
+
+
+@pytest.mark.parametrize("trace", ["", "sirhc", "sirhc@example.com", "\u00aa \u00a0", "\U00020000" * 255])
+def test_client_and_server(trace: str) -> None:
+    asked: list[Question] = []
+    exchange = AnonymousClient(trace).start(None)
+    identity = converse(exchange, ANONYMOUS.start(None), Application(True, asked))
+    assert asked == [TokenCheck("ANONYMOUS", trace, Secret(b""))]
+    assert identity == Identity("anonymous")
+
+
+def test_client_is_answered_badly() -> None:
+    with pytest.raises(BadChallenge):
+        play_client(AnonymousClient("sirhc").start(None), (b"sirhc", b""))
+
+
+@pytest.mark.catalogue("B5", "D8")
+@pytest.mark.parametrize("trace", ["x" * 256, "si\r\nrhc", "sirhc\0", "\u202esirhc", "\ud800"])
+def test_client_with_bad_trace(trace: str) -> None:
+    with pytest.raises(LocalProtocolError):
+        AnonymousClient(trace)

@@ -1,11 +1,28 @@
 import hmac
+from collections.abc import Callable
 
 import pytest
-from sasl_play import play
+from hypothesis import given
+from linearity import assert_linear
+from sasl_play import converse, play, play_client
+from sasl_texts import NO_NAMES, NO_PASSWORDS, TEXT
 
+from smtpcore._errors import LocalProtocolError
 from smtpcore._events import Identity, SecretWanted, StoredKey
 from smtpcore._secret import Secret
-from smtpcore.sasl import CRAM_MD5, BadAnswer, Challenge, CramMd5, ServerMechanism
+from smtpcore.sasl import (
+    CRAM_MD5,
+    BadAnswer,
+    BadChallenge,
+    Challenge,
+    ClientMechanism,
+    CramMd5,
+    CramMd5Client,
+    ServerMechanism,
+    Strength,
+    saslprep,
+)
+from smtpcore.sasl.cram_md5 import _match_challenge
 
 MECHANISM: ServerMechanism = CRAM_MD5
 RFC = CramMd5(host="postoffice.reston.mci.net", nonce=lambda: "1896.697170952")
@@ -79,3 +96,56 @@ def test_challenge_is_new_each_time() -> None:
 def test_bad_answer(answer: bytes) -> None:
     with pytest.raises(BadAnswer):
         play(RFC.start(None), (CHALLENGE, answer))
+
+
+# --- the client ----------------------------------------------------------------------------------
+
+CLIENT: ClientMechanism = CramMd5Client("tim", Secret("tanstaaftanstaaf"))
+
+
+def test_client() -> None:
+    assert (CLIENT.name, CLIENT.strength, CLIENT.available(None)) == ("CRAM-MD5", Strength.HASHED, True)
+
+
+def test_client_in_rfc2195_2_example() -> None:
+    play_client(CLIENT.start(None), (None, CHALLENGE.octets), (b"tim " + DIGEST, None))
+    with pytest.raises(BadChallenge):
+        play_client(CLIENT.start(None), (None, CHALLENGE.octets), (b"tim " + DIGEST, b""))
+
+
+# That a server could have anything keyed with the password would be of use to it elsewhere.
+@pytest.mark.parametrize(
+    "challenge", [None, b"", b"<>", b"<a", b"a>", b"<a><b>", b"<a>\n", b"<a\0b>", b"<a\r\nb>", b"<\xe9>", b"x<a>"]
+)
+def test_client_is_challenged_badly(challenge: bytes | None) -> None:
+    with pytest.raises(BadChallenge):
+        play_client(CLIENT.start(None), (None, challenge))
+
+
+@given(TEXT, TEXT, TEXT)
+def test_client_and_server(username: str, password: str, kept: str) -> None:
+    exchange = CramMd5Client(username, Secret(password)).start(None)
+    identity = converse(exchange, CRAM_MD5.start(None), lambda question: StoredKey(password=Secret(kept)))
+    # HMAC pads with NUL, which no password holds.
+    assert identity == (Identity(saslprep(username)) if kept == password else None)
+    exchange = CramMd5Client(username, Secret(kept)).start(None)
+    identity = converse(exchange, CRAM_MD5.start(None), lambda question: StoredKey(password=Secret(kept)))
+    assert identity == Identity(saslprep(username))
+
+
+@pytest.mark.catalogue("B5", "D8")
+@pytest.mark.parametrize("name", NO_NAMES)
+def test_client_with_bad_name(name: str) -> None:
+    with pytest.raises(LocalProtocolError):
+        CramMd5Client(name, Secret("x"))
+
+
+@pytest.mark.parametrize("password", NO_PASSWORDS)
+def test_client_with_bad_password(password: bytes) -> None:
+    with pytest.raises(LocalProtocolError):
+        CramMd5Client("tim", Secret(password))
+
+
+@pytest.mark.parametrize("make", [lambda n: b"<" + b"a" * n, lambda n: b"<" * n, lambda n: b"<" + b"a" * n + b">>"])
+def test_challenge_is_read_in_linear_time(make: Callable[[int], bytes]) -> None:
+    assert_linear(_match_challenge, make)

@@ -1,9 +1,22 @@
 import pytest
-from sasl_play import play
+from hypothesis import given, strategies as st
+from sasl_play import Application, Question, converse, play, play_client
+from sasl_texts import NO_NAMES, NO_PASSWORDS, TEXT
 
+from smtpcore._errors import LocalProtocolError
 from smtpcore._events import Identity, PasswordCheck
 from smtpcore._secret import Secret
-from smtpcore.sasl import LOGIN, BadAnswer, Challenge, ServerMechanism
+from smtpcore.sasl import (
+    LOGIN,
+    BadAnswer,
+    BadChallenge,
+    Challenge,
+    ClientMechanism,
+    LoginClient,
+    ServerMechanism,
+    Strength,
+    saslprep,
+)
 
 MECHANISM: ServerMechanism = LOGIN
 NAME = Challenge(b"Username:")
@@ -41,3 +54,57 @@ def test_bad_name(name: bytes) -> None:
 def test_bad_password() -> None:
     with pytest.raises(BadAnswer):
         play(LOGIN.start(None), (NAME, b"tim"), (PASSWORD, b"caf\xe9"))
+
+
+# --- the client ----------------------------------------------------------------------------------
+
+CLIENT: ClientMechanism = LoginClient("tim", Secret("tanstaaf"))
+
+
+def test_client() -> None:
+    assert (CLIENT.name, CLIENT.strength, CLIENT.available(None)) == ("LOGIN", Strength.REVEALED, True)
+
+
+# What servers prompt with differs.
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [(b"Username:", b"Password:"), (b"User Name\0", b"Password\0"), (b"", b""), (b"\xff", b"Username:")],
+)
+def test_client_says(first: bytes, second: bytes) -> None:
+    play_client(CLIENT.start(None), (None, first), (b"tim", second), (b"tanstaaf", None))
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        [(None, None)],
+        [(None, b"Username:"), (b"tim", None)],
+        [(None, b"Username:"), (b"tim", b"Password:"), (b"tanstaaf", b"Password:")],
+    ],
+)
+def test_client_is_answered_badly(script: list[tuple[bytes | None, bytes | None]]) -> None:
+    with pytest.raises(BadChallenge):
+        play_client(CLIENT.start(None), *script)
+
+
+@given(TEXT, TEXT, st.booleans())
+def test_client_and_server(username: str, password: str, verdict: bool) -> None:
+    asked: list[Question] = []
+    exchange = LoginClient(username, Secret(password)).start(None)
+    identity = converse(exchange, LOGIN.start(None), Application(verdict, asked))
+    assert asked == [PasswordCheck("LOGIN", saslprep(username), Secret(saslprep(password)))]
+    assert identity == (Identity(saslprep(username)) if verdict else None)
+
+
+@pytest.mark.catalogue("B5", "D8")
+@pytest.mark.parametrize("name", NO_NAMES)
+def test_client_with_bad_name(name: str) -> None:
+    with pytest.raises(LocalProtocolError):
+        LoginClient(name, Secret("x"))
+
+
+@pytest.mark.catalogue("B5")
+@pytest.mark.parametrize("password", NO_PASSWORDS)
+def test_client_with_bad_password(password: bytes) -> None:
+    with pytest.raises(LocalProtocolError):
+        LoginClient("tim", Secret(password))

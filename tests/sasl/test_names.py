@@ -1,9 +1,25 @@
-import pytest
+import traceback
 
+import pytest
+from hypothesis import given
+from sasl_texts import MAX_NAME, MAX_SECRET, NO_NAMES, NO_PASSWORDS, NO_STORED_PASSWORDS, TEXT
+
+from smtpcore._errors import LocalProtocolError
 from smtpcore._events import Identity
 from smtpcore._secret import Secret
 from smtpcore.sasl._mechanism import BadAnswer
-from smtpcore.sasl._names import decode, identity, prepare_authzid, prepare_name, prepare_password, unescape
+from smtpcore.sasl._names import (
+    check_names,
+    check_password,
+    client_name,
+    decode,
+    escape,
+    identity,
+    prepare_authzid,
+    prepare_name,
+    prepare_password,
+    unescape,
+)
 
 NOT_UTF8 = [b"\xff", b"caf\xe9", b"\xc3(", b"\xc0\xaf", b"\xed\xa0\x80", b"\xe2\x82"]
 
@@ -71,3 +87,57 @@ def test_identity() -> None:
 @pytest.mark.parametrize(("saslname", "name"), [("a", "a"), ("a=2Cb=3Dc", "a,b=c"), ("=3D2C", "=2C")])
 def test_unescape(saslname: str, name: str) -> None:
     assert unescape(saslname) == name
+
+
+@given(TEXT)
+def test_escape(name: str) -> None:
+    assert unescape(escape(name)) == name
+    assert "," not in escape(name)
+
+
+@pytest.mark.parametrize(
+    ("text", "name"), [("tim", "tim"), ("I\u00adX", "IX"), ("x" * MAX_NAME, "x" * MAX_NAME), ("é" * 256, "é" * 256)]
+)
+def test_client_name(text: str, name: str) -> None:
+    assert client_name(text) == name
+
+
+@pytest.mark.catalogue("B5", "D8")
+@pytest.mark.parametrize("text", NO_NAMES)
+def test_client_name_is_refused(text: str) -> None:
+    with pytest.raises(LocalProtocolError):
+        client_name(text)
+    with pytest.raises(LocalProtocolError):
+        check_names(text, None)
+    with pytest.raises(LocalProtocolError):
+        check_names("tim", text)
+
+
+@given(TEXT)
+def test_client_s_password(password: str) -> None:
+    check_password(Secret(password))
+
+
+def test_client_s_longest_password() -> None:
+    check_password(Secret("x" * MAX_SECRET))
+
+
+def test_client_s_password_for_hashing() -> None:
+    check_password(Secret("\u00aa"), stored=True)
+    for password in NO_STORED_PASSWORDS:
+        check_password(Secret(password))
+        with pytest.raises(LocalProtocolError):
+            check_password(Secret(password), stored=True)
+
+
+@pytest.mark.catalogue("D12", "J3")
+@pytest.mark.parametrize("password", NO_PASSWORDS)
+def test_client_s_password_is_refused_and_not_shown(password: bytes) -> None:
+    secret = Secret(password)
+    with pytest.raises(LocalProtocolError) as raised:
+        check_password(secret)
+    assert raised.value.__context__ is None
+    # Its frames hold no password either. The first is this one.
+    assert raised.tb.tb_next is not None
+    shown = traceback.StackSummary.extract(traceback.walk_tb(raised.tb.tb_next), capture_locals=True)
+    assert "hunter2" not in "".join(shown.format())

@@ -1,11 +1,26 @@
 from base64 import b64decode
+from collections.abc import Mapping
 
 import pytest
-from sasl_play import EMPTY, play
+from hypothesis import given, strategies as st
+from sasl_play import EMPTY, Application, Question, converse, play, play_client
+from sasl_texts import NO_NAMES, NO_TOKENS, TEXT, TOKEN
 
+from smtpcore._errors import LocalProtocolError
 from smtpcore._events import Identity, TokenCheck
 from smtpcore._secret import Secret
-from smtpcore.sasl import OAUTHBEARER, BadAnswer, Challenge, OAuthBearer, ServerMechanism
+from smtpcore.sasl import (
+    OAUTHBEARER,
+    BadAnswer,
+    BadChallenge,
+    Challenge,
+    ClientMechanism,
+    OAuthBearer,
+    OAuthBearerClient,
+    ServerMechanism,
+    Strength,
+    saslprep,
+)
 
 MECHANISM: ServerMechanism = OAUTHBEARER
 
@@ -109,3 +124,79 @@ def test_escaped_name() -> None:
 def test_bad_answer(answer: bytes) -> None:
     with pytest.raises(BadAnswer):
         play(OAUTHBEARER.start(None), (EMPTY, answer))
+
+
+# --- the client ----------------------------------------------------------------------------------
+
+CLIENT: ClientMechanism = OAuthBearerClient("user@example.com", CHECK.token, "server.example.com", 143)
+
+
+def test_client() -> None:
+    assert (CLIENT.name, CLIENT.strength, CLIENT.available(None)) == ("OAUTHBEARER", Strength.REVEALED, True)
+
+
+def test_client_in_rfc7628_4_1_example() -> None:
+    play_client(CLIENT.start(None), (ANSWER, None))
+
+
+def test_client_names_no_server() -> None:
+    play_client(OAuthBearerClient("a,b=c", Secret("t")).start(None), (b"n,a=a=2Cb=3Dc,\x01auth=Bearer t\x01\x01", None))
+
+
+# RFC 7628 3.2.3: the client answers with %x01, and the server fails it; that it then goes on is bad.
+@pytest.mark.parametrize("sent", [None, b""])
+@pytest.mark.parametrize("challenge", [ERROR.octets, b"", b"\xff", b"what?"])
+def test_client_is_refused(challenge: bytes, sent: bytes | None) -> None:
+    with pytest.raises(BadChallenge):
+        play_client(CLIENT.start(None), (ANSWER, challenge), (b"\x01", sent))
+
+
+def test_client_is_told_why() -> None:
+    told: list[Mapping[str, str]] = []
+    exchange = OAuthBearerClient("user@example.com", CHECK.token, "server.example.com", 143, told.append).start(None)
+    assert converse(exchange, RFC.start(None), lambda question: False) is None
+    url = "https://example.com/.well-known/openid-configuration"
+    assert told == [{"status": "invalid_token", "scope": "example_scope", "openid-configuration": url}]
+
+
+@given(TEXT, TOKEN, st.none() | st.sampled_from(["a", "x" * 255]), st.none() | st.sampled_from([1, 65535]))
+def test_client_and_server(username: str, token: str, host: str | None, port: int | None) -> None:
+    asked: list[Question] = []
+    exchange = OAuthBearerClient(username, Secret(token), host, port).start(None)
+    identity = converse(exchange, OAUTHBEARER.start(None), Application(True, asked))
+    assert asked == [TokenCheck("OAUTHBEARER", saslprep(username), Secret(token))]
+    assert identity == Identity(saslprep(username))
+
+
+@pytest.mark.catalogue("B5", "D8")
+@pytest.mark.parametrize("name", NO_NAMES)
+def test_client_with_bad_name(name: str) -> None:
+    with pytest.raises(LocalProtocolError):
+        OAuthBearerClient(name, Secret("x"))
+
+
+@pytest.mark.catalogue("B5")
+@pytest.mark.parametrize("token", NO_TOKENS)
+def test_client_with_bad_token(token: bytes) -> None:
+    with pytest.raises(LocalProtocolError):
+        OAuthBearerClient("tim", Secret(token))
+
+
+@pytest.mark.catalogue("B5")
+@pytest.mark.parametrize(
+    ("host", "port"),
+    [
+        ("", 25),
+        ("a b", 25),
+        ("a\x01auth=Bearer x", 25),
+        ("a\r\n", 25),
+        ("é", 25),
+        ("x" * 256, 25),
+        ("a", 0),
+        ("a", 65536),
+        ("a", -1),
+    ],
+)
+def test_client_with_bad_server(host: str, port: int) -> None:
+    with pytest.raises(LocalProtocolError):
+        OAuthBearerClient("tim", Secret("t"), host, port)

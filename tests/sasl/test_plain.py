@@ -1,9 +1,21 @@
 import pytest
-from sasl_play import EMPTY, play
+from hypothesis import given, strategies as st
+from sasl_play import EMPTY, Application, Question, converse, play, play_client
+from sasl_texts import NO_NAMES, NO_PASSWORDS, TEXT
 
+from smtpcore._errors import LocalProtocolError
 from smtpcore._events import Identity, PasswordCheck
 from smtpcore._secret import Secret
-from smtpcore.sasl import PLAIN, BadAnswer, ServerMechanism
+from smtpcore.sasl import (
+    PLAIN,
+    BadAnswer,
+    BadChallenge,
+    ClientMechanism,
+    PlainClient,
+    ServerMechanism,
+    Strength,
+    saslprep,
+)
 
 MECHANISM: ServerMechanism = PLAIN
 
@@ -70,3 +82,54 @@ def test_password_that_cannot_be(password: bytes) -> None:
 def test_bad_answer(answer: bytes) -> None:
     with pytest.raises(BadAnswer):
         play(PLAIN.start(None), (EMPTY, answer))
+
+
+# --- the client ----------------------------------------------------------------------------------
+
+CLIENT: ClientMechanism = PlainClient("tim", Secret("tanstaaftanstaaf"))
+
+
+def test_client() -> None:
+    assert (CLIENT.name, CLIENT.strength, CLIENT.available(None)) == ("PLAIN", Strength.REVEALED, True)
+
+
+@pytest.mark.parametrize(
+    ("client", "said"),
+    [
+        # RFC 4616 4
+        (CLIENT, b"\0tim\0tanstaaftanstaaf"),
+        (PlainClient("Kurt", Secret("xipj3plmq"), "Ursel"), b"Ursel\0Kurt\0xipj3plmq"),
+        # It is for the server to prepare.
+        (PlainClient("\u2168", Secret("\u00b5\u00b2\u00b4"), "\u00aa"), "\u00aa\0\u2168\0\u00b5\u00b2\u00b4".encode()),
+    ],
+)
+def test_client_says(client: PlainClient, said: bytes) -> None:
+    play_client(client.start(None), (said, None))
+    with pytest.raises(BadChallenge):
+        play_client(client.start(None), (said, b""))
+
+
+@given(TEXT, TEXT, st.none() | TEXT)
+def test_client_and_server(username: str, password: str, authzid: str | None) -> None:
+    asked: list[Question] = []
+    exchange = PlainClient(username, Secret(password), authzid).start(None)
+    identity = converse(exchange, PLAIN.start(None), Application(True, asked))
+    name, other = saslprep(username), saslprep(authzid or username)
+    assert asked == [PasswordCheck("PLAIN", name, Secret(saslprep(password)), None if other == name else other)]
+    assert identity == (Identity(name) if other == name else Identity(other, authenticated_as=name))
+
+
+@pytest.mark.catalogue("B5", "D8")
+@pytest.mark.parametrize("name", NO_NAMES)
+def test_client_with_bad_name(name: str) -> None:
+    with pytest.raises(LocalProtocolError):
+        PlainClient(name, Secret("x"))
+    with pytest.raises(LocalProtocolError):
+        PlainClient("tim", Secret("x"), name)
+
+
+@pytest.mark.catalogue("B5")
+@pytest.mark.parametrize("password", NO_PASSWORDS)
+def test_client_with_bad_password(password: bytes) -> None:
+    with pytest.raises(LocalProtocolError):
+        PlainClient("tim", Secret(password))

@@ -1,11 +1,26 @@
 from base64 import b64decode
+from collections.abc import Mapping
 
 import pytest
-from sasl_play import EMPTY, play
+from hypothesis import given, strategies as st
+from sasl_play import EMPTY, Application, Question, converse, play, play_client
+from sasl_texts import NO_NAMES, NO_TOKENS, TEXT, TOKEN
 
+from smtpcore._errors import LocalProtocolError
 from smtpcore._events import Identity, TokenCheck
 from smtpcore._secret import Secret
-from smtpcore.sasl import XOAUTH2, BadAnswer, Challenge, ServerMechanism, XOAuth2
+from smtpcore.sasl import (
+    XOAUTH2,
+    BadAnswer,
+    BadChallenge,
+    Challenge,
+    ClientMechanism,
+    ServerMechanism,
+    Strength,
+    XOAuth2,
+    XOAuth2Client,
+    saslprep,
+)
 
 MECHANISM: ServerMechanism = XOAUTH2
 
@@ -60,3 +75,49 @@ def test_no_token(auth: str) -> None:
 def test_bad_answer(answer: bytes) -> None:
     with pytest.raises(BadAnswer):
         play(XOAUTH2.start(None), (EMPTY, answer))
+
+
+# --- the client ----------------------------------------------------------------------------------
+
+CLIENT: ClientMechanism = XOAuth2Client("someuser@example.com", CHECK.token)
+
+
+def test_client() -> None:
+    assert (CLIENT.name, CLIENT.strength, CLIENT.available(None)) == ("XOAUTH2", Strength.REVEALED, True)
+
+
+def test_client_in_google_s_example() -> None:
+    play_client(CLIENT.start(None), (ANSWER, None))
+
+
+# The server says why, the client nothing, and the server fails it; that it then goes on is bad.
+@pytest.mark.parametrize("sent", [None, b""])
+@pytest.mark.parametrize("challenge", [b'{"status":"401"}', b"", b"\xff", b"what?"])
+def test_client_is_refused(challenge: bytes, sent: bytes | None) -> None:
+    with pytest.raises(BadChallenge):
+        play_client(CLIENT.start(None), (ANSWER, challenge), (b"", sent))
+
+
+@given(TEXT, TOKEN, st.booleans())
+def test_client_and_server(username: str, token: str, verdict: bool) -> None:
+    asked: list[Question] = []
+    told: list[Mapping[str, str]] = []
+    exchange = XOAuth2Client(username, Secret(token), told.append).start(None)
+    identity = converse(exchange, XOAUTH2.start(None), Application(verdict, asked))
+    assert asked == [TokenCheck("XOAUTH2", saslprep(username), Secret(token))]
+    assert identity == (Identity(saslprep(username)) if verdict else None)
+    assert told == ([] if verdict else [{"status": "401", "schemes": "bearer"}])
+
+
+@pytest.mark.catalogue("B5", "D8")
+@pytest.mark.parametrize("name", [*NO_NAMES, "tim\x01auth=Bearer x\x01\x01"])
+def test_client_with_bad_name(name: str) -> None:
+    with pytest.raises(LocalProtocolError):
+        XOAuth2Client(name, Secret("x"))
+
+
+@pytest.mark.catalogue("B5")
+@pytest.mark.parametrize("token", NO_TOKENS)
+def test_client_with_bad_token(token: bytes) -> None:
+    with pytest.raises(LocalProtocolError):
+        XOAuth2Client("tim", Secret(token))

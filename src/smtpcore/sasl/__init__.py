@@ -1,7 +1,8 @@
-"""SASL mechanisms, the server's side (RFC 4422).
+"""SASL mechanisms, for both sides (RFC 4422).
 
-Each is an object that the server offers; ``PLAIN`` is `Plain` as it comes, and so with the others. They
-ask the application, by the questions that `ServerMechanism` lists, and know nothing of SMTP.
+On the server's side each is an object that the server offers; ``PLAIN`` is `Plain` as it comes, and so
+with the others. They ask the application, by the questions that `ServerMechanism` lists, and know
+nothing of SMTP.
 
 A mechanism of one's own is an object with the same four names. This one lets in who brings a ticket:
 
@@ -31,26 +32,62 @@ PasswordCheck(mechanism='X-TICKET', username='tim', authzid=None)
 Traceback (most recent call last):
 ...
 StopIteration: Identity(username='tim', authenticated_as=None)
+
+On the client's side each is a credential; `client_mechanisms` makes all that one password is good for. The
+same ticket shown, by an object with the four names of `ClientMechanism`:
+
+>>> from smtpcore.sasl import BadChallenge, Strength
+>>> class ShowTicket:
+...     name = "X-TICKET"
+...     strength = Strength.REVEALED
+...     def __init__(self, ticket):
+...         self.ticket = ticket
+...     def available(self, tls):
+...         return tls is not None
+...     def start(self, tls):
+...         if (yield b"tim " + self.ticket.reveal()) is not None:
+...             raise BadChallenge("there is nothing more to say")
+>>> exchange = ShowTicket(Secret("4711")).start(None)
+>>> next(exchange)
+b'tim 4711'
+>>> exchange.send(None)
+Traceback (most recent call last):
+...
+StopIteration
 """
 
-from ._mechanism import BadAnswer, Challenge, Exchange, ServerMechanism
+from contextlib import suppress
+
+from .._errors import LocalProtocolError
+from .._secret import Secret
+from ._mechanism import (
+    BadAnswer,
+    BadChallenge,
+    Challenge,
+    ClientExchange,
+    ClientMechanism,
+    Exchange,
+    ServerMechanism,
+    Strength,
+)
 from ._names import decode, prepare_authzid, prepare_name, prepare_password
 from ._saslprep import saslprep
-from .anonymous import ANONYMOUS, Anonymous
-from .cram_md5 import CRAM_MD5, CramMd5
-from .external import EXTERNAL, External
-from .login import LOGIN, Login
-from .oauthbearer import OAUTHBEARER, OAuthBearer
-from .plain import PLAIN, Plain
+from .anonymous import ANONYMOUS, Anonymous, AnonymousClient
+from .cram_md5 import CRAM_MD5, CramMd5, CramMd5Client
+from .external import EXTERNAL, External, ExternalClient
+from .login import LOGIN, Login, LoginClient
+from .oauthbearer import OAUTHBEARER, OAuthBearer, OAuthBearerClient
+from .plain import PLAIN, Plain, PlainClient
 from .scram import (
     SCRAM_SHA_1,
     SCRAM_SHA_1_PLUS,
     SCRAM_SHA_256,
     SCRAM_SHA_256_PLUS,
     Scram,
+    ScramClient,
     scram_key,
 )
-from .xoauth2 import XOAUTH2, XOAuth2
+from .xoauth2 import XOAUTH2, XOAuth2, XOAuth2Client
 
 __all__ = [
     "ANONYMOUS",
@@ -65,17 +102,30 @@ __all__ = [
     "SCRAM_SHA_256_PLUS",
     "XOAUTH2",
     "Anonymous",
+    "AnonymousClient",
     "BadAnswer",
+    "BadChallenge",
     "Challenge",
+    "ClientExchange",
+    "ClientMechanism",
     "CramMd5",
+    "CramMd5Client",
     "Exchange",
     "External",
+    "ExternalClient",
     "Login",
+    "LoginClient",
     "OAuthBearer",
+    "OAuthBearerClient",
     "Plain",
+    "PlainClient",
     "Scram",
+    "ScramClient",
     "ServerMechanism",
+    "Strength",
     "XOAuth2",
+    "XOAuth2Client",
+    "client_mechanisms",
     "decode",
     "prepare_authzid",
     "prepare_name",
@@ -83,3 +133,39 @@ __all__ = [
     "saslprep",
     "scram_key",
 ]
+
+
+def client_mechanisms(username: str, password: Secret, authzid: str | None = None) -> tuple[ClientMechanism, ...]:
+    """All mechanisms that a password is good for, the strongest first.
+
+    SCRAM is left out for a password with characters that Unicode 3.2 does not know, which it cannot
+    hash (RFC 5802 section 2.2).
+
+    Args:
+        username: whose password it is.
+        password: UTF-8.
+        authzid: whom to act as, if that is another; then those mechanisms that cannot say so are left out.
+
+    Raises:
+        LocalProtocolError: no server could accept a name or the password.
+    """
+    plain = PlainClient(username, password, authzid)
+    mechanisms: list[ClientMechanism] = []
+    with suppress(LocalProtocolError):
+        # A bound exchange is the stronger one with either hash, and a client that would bind is to say "y" only
+        # where no -PLUS form is offered.
+        mechanisms += [
+            ScramClient(
+                name=f"SCRAM-SHA-{bits}{plus}",
+                hash_name=f"sha{bits}",
+                username=username,
+                password=password,
+                authzid=authzid,
+                could_bind=not plus,
+            )
+            for plus in ("-PLUS", "")
+            for bits in (256, 1)
+        ]
+    if authzid is not None:
+        return *mechanisms, plain
+    return *mechanisms, CramMd5Client(username, password), plain, LoginClient(username, password)

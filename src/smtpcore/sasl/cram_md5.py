@@ -11,16 +11,24 @@ from collections.abc import Callable
 from typing import Final
 
 from .._events import Identity, SecretWanted, StoredKey, TlsInfo
-from .._value import settings
-from ._mechanism import BadAnswer, Challenge, Exchange
-from ._names import decode, prepare_name
+from .._secret import Secret
+from .._value import settings, value
+from ._mechanism import BadAnswer, BadChallenge, Challenge, ClientExchange, Exchange, Strength, challenged, last
+from ._names import check_names, check_password, decode, prepare_name
 
+# RFC 2195 2: the challenge has the form of a msg-id. A server that could have any octets at all keyed with the
+# password might make use of that elsewhere.
+_match_challenge: Final = re.compile(rb"<[ -;=?-~]++>").fullmatch
 # RFC 2195 2: the digest is "sent in hexadecimal format, using lower-case ASCII characters"
 _match_digest: Final = re.compile("[0-9a-f]{32}").fullmatch
 
 
 def _nonce() -> str:
     return secrets.token_hex(16)
+
+
+def _digest(password: Secret, challenge: bytes) -> str:
+    return hmac.new(password.reveal(), challenge, "md5").hexdigest()
 
 
 @settings
@@ -54,10 +62,44 @@ class CramMd5:
         key: StoredKey | None = yield SecretWanted(self.name, username)
         password = None if key is None else key.password
         # An unknown name costs as much time as a known one.
-        digest = hmac.new(b"" if password is None else password.reveal(), challenge, "md5").hexdigest()
+        digest = _digest(Secret(b"") if password is None else password, challenge)
         if not hmac.compare_digest(digest, answer) or password is None:
             return None
         return Identity(username)
 
 
 CRAM_MD5 = CramMd5()
+
+
+@value
+class CramMd5Client:
+    """CRAM-MD5 with a password.
+
+    Args:
+        username: whose password it is.
+        password: UTF-8, in the form in which the server keeps it.
+
+    Raises:
+        LocalProtocolError: no server could accept the name or the password.
+    """
+
+    name = "CRAM-MD5"
+    strength = Strength.HASHED
+
+    username: str
+    password: Secret
+
+    def __attrs_post_init__(self) -> None:
+        check_names(self.username, None)
+        check_password(self.password)
+
+    def available(self, tls: TlsInfo | None) -> bool:
+        """Everywhere."""
+        return True
+
+    def start(self, tls: TlsInfo | None) -> ClientExchange:
+        """Begin an exchange."""
+        challenge = challenged((yield None))
+        if _match_challenge(challenge) is None:
+            raise BadChallenge("not of the form of a msg-id")
+        yield from last(Secret(f"{self.username} {_digest(self.password, challenge)}"))

@@ -3,8 +3,8 @@
 from .._events import TlsInfo, TokenCheck
 from .._secret import Secret
 from .._value import value
-from ._mechanism import Challenge, Exchange
-from ._names import decode, identity, prepare_authzid
+from ._mechanism import Challenge, ClientExchange, Exchange, Strength, last
+from ._names import client_name, decode, identity, prepare_authzid
 
 
 @value
@@ -32,3 +32,32 @@ class External:
 
 
 EXTERNAL = External()
+
+
+@value
+class ExternalClient:
+    """EXTERNAL: the TLS layer has shown the certificate.
+
+    Args:
+        authzid: whom to act as, if that is another than the one whom the certificate names.
+
+    Raises:
+        LocalProtocolError: no server could accept *authzid*.
+    """
+
+    name = "EXTERNAL"
+    strength = Strength.BOUND
+
+    authzid: str | None = None
+
+    def __attrs_post_init__(self) -> None:
+        if self.authzid is not None:
+            client_name(self.authzid)
+
+    def available(self, tls: TlsInfo | None) -> bool:
+        """Within TLS. Only the server knows whether it was shown a certificate."""
+        return tls is not None
+
+    def start(self, tls: TlsInfo | None) -> ClientExchange:
+        """Begin an exchange."""
+        yield from last(Secret(self.authzid or ""))

@@ -3,11 +3,13 @@
 import re
 from typing import Final
 
+from .._errors import LocalProtocolError
 from .._events import Identity, TlsInfo, TokenCheck
-from .._value import settings
-from ._bearer import bearer_token, refusal
-from ._mechanism import BadAnswer, Challenge, Exchange
-from ._names import SASLNAME, decode, prepare_name, unescape
+from .._secret import Secret
+from .._value import settings, value
+from ._bearer import Refused, bearer_token, check_token, credentials, refusal, show
+from ._mechanism import BadAnswer, Challenge, ClientExchange, Exchange, Strength
+from ._names import SASLNAME, check_names, decode, escape, prepare_name, unescape
 
 # RFC 7628 3.1: client-resp = (gs2-header kvsep *kvpair kvsep) / kvsep, kvpair = key "=" value kvsep,
 #   kvsep = %x01, key = 1*(ALPHA), value = *(VCHAR / SP / HTAB / CR / LF)
@@ -15,6 +17,8 @@ from ._names import SASLNAME, decode, prepare_name, unescape
 _match_answer: Final = re.compile(
     rf"[ny],(?:a=(?P<name>{SASLNAME}))?+,\x01(?P<pairs>(?:[A-Za-z]++=[\t\n\r -~]*+\x01)*+)\x01"
 ).fullmatch
+# RFC 7628 3.1: the name of the host that the client connected to
+_match_host: Final = re.compile("[!-~]{1,255}").fullmatch
 
 
 @settings
@@ -60,3 +64,50 @@ class OAuthBearer:
 
 
 OAUTHBEARER = OAuthBearer()
+
+
+@value
+class OAuthBearerClient:
+    """OAUTHBEARER with a token.
+
+    Args:
+        username: whom the token is for.
+        token: the access token.
+        host: the name of the server, as the client looked it up.
+        port: the port that it connected to.
+        refused: is called where the server says why it refuses the token, with what it states, such as
+            ``{"status": "invalid_token", "scope": "mail"}`` (RFC 7628 section 3.2.2).
+
+    Raises:
+        LocalProtocolError: no server could accept one of these.
+    """
+
+    name = "OAUTHBEARER"
+    strength = Strength.REVEALED
+
+    username: str
+    token: Secret
+    host: str | None = None
+    port: int | None = None
+    refused: Refused | None = None
+
+    def __attrs_post_init__(self) -> None:
+        check_names(self.username, None)
+        check_token(self.token)
+        if self.host is not None and _match_host(self.host) is None:
+            raise LocalProtocolError("not the name of a host")
+        if self.port is not None and not 0 < self.port < 1 << 16:
+            raise LocalProtocolError("not a port")
+
+    def available(self, tls: TlsInfo | None) -> bool:
+        """Everywhere: that AUTH waits for TLS is the engine's affair."""
+        return True
+
+    def start(self, tls: TlsInfo | None) -> ClientExchange:
+        """Begin an exchange."""
+        stated = {"host": self.host, "port": self.port}
+        pairs = "".join(f"{key}={value}\x01" for key, value in stated.items() if value is not None)
+        header = f"n,a={escape(self.username)},"
+        answer = Secret(f"{header}\x01{pairs}auth={credentials(self.token)}\x01\x01")
+        # RFC 7628 3.2.3: the client sends a dummy response, %x01
+        yield from show(answer, dummy=b"\x01", refused=self.refused)
