@@ -60,8 +60,8 @@ def check_envelope(envelope: Envelope) -> None:
     """
     if not isinstance(envelope, Envelope) or not isinstance(envelope.params, MailParams):
         raise LocalProtocolError(f"not an Envelope: {envelope!r}")
-    if not envelope.recipients:
-        raise LocalProtocolError("an envelope without recipients")
+    if not envelope.recipients or not isinstance(envelope.recipients, tuple):
+        raise LocalProtocolError("an envelope without a tuple of recipients")
     for each in envelope.recipients:
         if type(each) is not Recipient or type(each.params) is not RcptParams or type(each.path) is not Mailbox:
             raise LocalProtocolError(f"not a Recipient of a Mailbox: {each!r}")

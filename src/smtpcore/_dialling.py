@@ -283,7 +283,12 @@ class Dialling:
             before = issued or self._expected
             # RFC 2920 3.1: what ends a group is not followed before its reply; nor is anything without PIPELINING.
             # What waits unread in the two TCP windows is bounded, or each side could wait for the other (3.1, too).
-            if before and (not self._pipelining or before[-1].edge.ends_group or self._unanswered + len(octets) > most):
+            # A verdict of LMTP's behind the first has no octets of its own, and nothing to wait for.
+            if (
+                octets
+                and before
+                and (not self._pipelining or before[-1].edge.ends_group or self._unanswered + len(octets) > most)
+            ):
                 return
             todo.popleft()
             if octets:

@@ -147,6 +147,7 @@ class Sending(Dialling):
         """Leave a message unfinished. In BDAT this is done by RSET; in DATA only by closing the connection."""
         if transaction.done or transaction._refused:
             return
+        self._check_own(transaction)
         if not (transaction._wanted and transaction._body.chunking and not transaction._ended):
             self._close(Cause.ABORTED)
             return
@@ -159,9 +160,14 @@ class Sending(Dialling):
         """Whether the body goes on; False where it is not wanted any more."""
         if transaction.done or transaction._refused:
             return False
+        self._check_own(transaction)
         if not transaction._wanted or transaction._ended:
             raise LocalProtocolError("no octets of this message are wanted")
         return True
+
+    def _check_own(self, transaction: Transaction) -> None:
+        if transaction not in self._transactions:
+            raise LocalProtocolError("a message of another connection")
 
     # --- on the way out ----------------------------------------------------------------------------
 
@@ -308,6 +314,7 @@ class Sending(Dialling):
             # RFC 5321 4.1.1.5: a server must answer 250. What state it is in now nobody can tell.
             self._violated(Violation.WRONG_REPLY, f"{reply.code} to RSET", reply)
             return
+        self._dirty = False
         self._tell(Answer(awaited.command, reply))
 
     # --- no message, or no more of it ----------------------------------------------------------------

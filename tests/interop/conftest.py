@@ -1,5 +1,6 @@
 """What the tests with real clients share: the program, and how a client that is missing is taken."""
 
+import contextlib
 import dataclasses
 import os
 import queue
@@ -8,14 +9,17 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeVar
 
 import pytest
+from interop_servers import Aiosmtpd, Certificate, Dovecot, Postfix, Server, SmtpServer, SmtpServerLmtp
 
 Need = Callable[[str], str]
+AnyServer = TypeVar("AnyServer", bound=Server)
 
 
 def missing(what: str, install: str) -> None:
@@ -26,7 +30,7 @@ def missing(what: str, install: str) -> None:
     pytest.fail(reason)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def need() -> Need:
     """``need("swaks")``: the path of a program that the test runs."""
 
@@ -39,7 +43,7 @@ def need() -> Need:
     return path_of
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def need_node_module() -> Need:
     """``need_node_module("nodemailer")``: the directory of a module that tests/interop/package.json names."""
 
@@ -50,6 +54,12 @@ def need_node_module() -> Need:
         return str(path)
 
     return path_of
+
+
+def need_root() -> None:
+    """Skip what needs to be root, or fail on CI: daemons that become others."""
+    if os.geteuid() != 0:
+        missing("root", "run the tests as root, in a container say")
 
 
 # Of ours; the message comes right behind it.
@@ -162,3 +172,67 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
     running = Program(tmp_path_factory.mktemp("program"))
     yield running
     running.stop()
+
+
+# --- servers of others ---------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+    return Certificate(tmp_path_factory.mktemp("certificate"))
+
+
+@contextlib.contextmanager
+def directory_for_all() -> Iterator[Path]:
+    """A directory that daemons find, whoever they become; pytest's own are for one user."""
+    with tempfile.TemporaryDirectory(prefix="smtpcore-") as name:
+        directory = Path(name)
+        directory.chmod(0o755)
+        yield directory
+
+
+@contextlib.contextmanager
+def running(server: AnyServer) -> Iterator[AnyServer]:
+    """*server*, ended whatever happens."""
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def dovecot(need: Need, certificate: Certificate) -> Iterator[Dovecot]:
+    need_root()
+    program = need("dovecot")
+    with directory_for_all() as directory, running(Dovecot(certificate, program, directory)) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postfix(need: Need, certificate: Certificate, dovecot: Dovecot) -> Iterator[Postfix]:
+    need_root()
+    program = need("postfix")
+    with directory_for_all() as directory, running(Postfix(certificate, program, directory, dovecot)) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def aiosmtpd(certificate: Certificate) -> Iterator[Aiosmtpd]:
+    with running(Aiosmtpd(certificate)) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def smtp_server(need: Need, need_node_module: Need, certificate: Certificate) -> Iterator[SmtpServer]:
+    node = need("node")
+    need_node_module("smtp-server")
+    with running(SmtpServer(certificate, node)) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def smtp_server_lmtp(need: Need, need_node_module: Need, certificate: Certificate) -> Iterator[SmtpServerLmtp]:
+    node = need("node")
+    need_node_module("smtp-server")
+    with running(SmtpServerLmtp(certificate, node)) as server:
+        yield server
