@@ -1,4 +1,4 @@
-r"""Framing: octets into lines, octets into message content. No verbs, no phases, no verdicts.
+r"""Framing: octets into lines, replies and message content, and content into octets. No verbs, phases or verdicts.
 
 Theory of operation. There is one strict reading of each border, and it does not depend on how the
 octets were cut into reads:
@@ -8,6 +8,11 @@ octets were cut into reads:
   octets, and ends with CR LF ``.`` CR LF and with nothing else (RFC 5321 section 4.1.1.4: "SMTP
   server systems MUST NOT do this [recognize anything else], even in the name of improved robustness").
 - A dot is dropped only where CR LF stands before it (section 4.5.2).
+- A reply line ends with CR LF, begins with a code of three digits, and says by the octet behind it
+  whether it is its reply's last (section 4.2). Whatever breaks this ends the connection.
+
+What is sent is as strict, unless stray octets are to be kept: `DotEncoder` lets no CR or LF out that is not
+half of a line end, and no dot at a line's start without another before it.
 
 Body octets are looked at by primitives that run in C, never by a loop over lines or dots, because
 whoever sends the message chooses how many of those there are. `BodyDecoder` puts what it had to hold
@@ -18,6 +23,9 @@ four octets that could be the beginning of an end.
 import enum
 import re
 from typing import Final
+
+from ._errors import LocalProtocolError
+from ._value import value
 
 
 class Line(enum.Enum):
@@ -128,6 +136,102 @@ class Input:
             if head.startswith(start):
                 return granted
         return limit
+
+
+@value
+class RawReply:
+    """A reply as it came: its code, and the octets behind the fourth column of each line.
+
+    ``bare`` tells that its last line was only the code: the space that section 4.2 wants was missing.
+    """
+
+    code: int
+    lines: tuple[bytes, ...]
+    bare: bool = False
+
+
+class ReplyFault(enum.Enum):
+    """Why what the server sent is no reply, or none that is worth reading to its end."""
+
+    MALFORMED = "a line does not begin with a reply code, or holds a bare CR, a bare LF or a NUL"
+    MIXED_CODES = "the lines of a reply have different codes"
+    LINE_TOO_LONG = "a line is over its limit"
+    TOO_MANY_LINES = "the lines of a reply are over their limit"
+    TOO_LONG = "the octets of a reply are over their limit"
+
+
+# RFC 5321 section 4.2: Reply-code = %x32-35 %x30-35 %x30-39. By the first four octets of a line: the last
+# line of a reply, which "250" CR LF is taken for as well, and a line that another one follows.
+_CODES: Final = [code for code in range(200, 600) if code // 10 % 10 < 6]
+_LAST: Final = {b"%d " % code: code for code in _CODES} | {b"%d" % code: code for code in _CODES}
+_CONTINUED: Final = {b"%d-" % code: code for code in _CODES}
+# `in` tries octets for a number first, and makes an exception of that: numbers are eight times as fast.
+_CR: Final = 13
+_LF: Final = 10
+_PARTIAL: Final = Line.PARTIAL  # members of an enum are looked up by Python code in CPython 3.11
+
+
+class ReplyReader:
+    """The replies in received octets, one after the other.
+
+    A line is judged when it has ended, or when it is too long: so no cut of the octets shows.
+
+    Args:
+        received: where the octets are; what it grants to lines that begin so holds for replies as well.
+        line_octets: the octets that a line may have, with its end.
+        lines: how many of them a reply may have.
+        octets: the octets that all of these may have, with their ends.
+        lenient: take a bare LF for a line end.
+    """
+
+    __slots__ = ("_code", "_lenient", "_line_octets", "_lines", "_most_lines", "_most_octets", "_octets", "_received")
+
+    def __init__(self, received: Input, *, line_octets: int, lines: int, octets: int, lenient: bool) -> None:
+        self._received = received
+        self._line_octets = line_octets
+        self._most_lines = lines
+        self._most_octets = octets
+        self._lenient = lenient
+        self._lines: list[bytes] = []  # of the reply that has begun
+        self._code = 0
+        self._octets = 0
+
+    @property
+    def partial(self) -> bool:
+        """Whether some of a reply is there, or was."""
+        return bool(self._lines) or len(self._received) > 0
+
+    def next(self) -> RawReply | ReplyFault | None:
+        """The next reply, None where there is no complete one yet, or what is wrong; after that nothing can be read."""
+        received, lines = self._received, self._lines
+        while True:
+            start = received.pos
+            line = received.line(self._line_octets, self._lenient)
+            if not isinstance(line, bytes):
+                # What has been swallowed of a line that has not ended was over the limit.
+                return None if line is _PARTIAL and not received.swallowed else ReplyFault.LINE_TOO_LONG
+            head = line[:4]
+            last = _LAST.get(head)
+            code = last or _CONTINUED.get(head)
+            if code is None or _CR in line or _LF in line or 0 in line:
+                return ReplyFault.MALFORMED
+            if lines:
+                if code != self._code:
+                    return ReplyFault.MIXED_CODES
+                if len(lines) >= self._most_lines:
+                    return ReplyFault.TOO_MANY_LINES
+            octets = self._octets + received.pos - start
+            if octets > self._most_octets:
+                return ReplyFault.TOO_LONG
+            if last and not lines:
+                return RawReply(last, (line[4:],), len(line) == 3)
+            lines.append(line[4:])
+            if last:
+                self._lines = []
+                self._octets = 0
+                return RawReply(last, tuple(lines), len(line) == 3)
+            self._code = code
+            self._octets = octets
 
 
 class Stray(enum.Enum):
@@ -291,3 +395,111 @@ class BodyDecoder:
         if self._policy is _REJECT:
             return content
         return content.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\r\n")
+
+
+class StrayOctets(LocalProtocolError):
+    """A message that is to be sent holds a bare CR, a bare LF or a NUL, which the policy refuses."""
+
+
+class PlainEncoder:
+    """Message content into what goes into the chunks of BDAT (RFC 3030): no dots, and no end.
+
+    Args:
+        stray: what to do with stray octets.
+
+    A CR at the end of a piece is held back until the next piece shows whether its LF follows.
+    """
+
+    __slots__ = ("_held", "_policy")
+
+    def __init__(self, stray: Stray) -> None:
+        self._policy = stray
+        self._held = b""
+
+    def feed(self, data: bytes) -> bytes:
+        """What *data* lets out; *data* itself where nothing has to be changed.
+
+        Raises:
+            StrayOctets: The policy refuses *data*. It counts as not given.
+        """
+        return data if self._policy is _KEEP else self._settled(data)
+
+    def finish(self) -> bytes:
+        """The content has ended: what a CR that was held back has become.
+
+        Raises:
+            StrayOctets: The content ends with a bare CR, and the policy refuses that.
+        """
+        if not self._held:
+            return b""
+        if self._policy is _REJECT:
+            raise StrayOctets("the content ends with a bare CR")
+        return b"\r\n"
+
+    def _settled(self, data: bytes) -> bytes:
+        """The octets that are certain, as they are to be sent but for the dots."""
+        piece = self._held + data if self._held else data
+        held = b""
+        if piece.endswith(b"\r"):
+            held, piece = b"\r", piece[:-1]
+        if self._policy is not _KEEP and not _canonical(piece):
+            if 0 in piece:
+                raise StrayOctets("the content holds a NUL")
+            if self._policy is _REJECT:
+                raise StrayOctets("the content holds a bare CR or LF")
+            piece = piece.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\r\n")
+        self._held = held
+        return piece
+
+
+class DotEncoder(PlainEncoder):
+    """Message content into what is sent after DATA: dot-stuffed, with an end (RFC 5321 section 4.5.2).
+
+    Args:
+        stray: what to do with stray octets.
+    """
+
+    __slots__ = ("_at_start",)
+
+    def __init__(self, stray: Stray) -> None:
+        super().__init__(stray)
+        self._at_start = True
+
+    def feed(self, data: bytes) -> bytes:
+        """What *data* lets out; *data* itself where nothing has to be changed.
+
+        Raises:
+            StrayOctets: The policy refuses *data*. It counts as not given.
+        """
+        return self._stuffed(self._settled(data))
+
+    def finish(self) -> bytes:
+        """The end of the message, after that of its last line, if this has none.
+
+        Raises:
+            StrayOctets: The content ends with a bare CR, and the policy refuses that.
+        """
+        if self._held and self._policy is _KEEP:
+            return b"\r\r\n.\r\n"
+        end = super().finish()
+        return (end if self._at_start else b"\r\n") + b".\r\n"
+
+    def _stuffed(self, piece: bytes) -> bytes:
+        if not piece:
+            return piece
+        at_start, self._at_start = self._at_start, piece.endswith(b"\r\n")
+        if b"." not in piece:
+            return piece
+        stuffed = piece.replace(_STUFFED, b"\r\n..")
+        return b"." + stuffed if at_start and piece.startswith(b".") else stuffed
+
+
+def _canonical(content: bytes) -> bool:
+    """Whether every CR and LF is half of a line end, and there is no NUL."""
+    lines = content.count(b"\n")
+    if 0 in content or lines != content.count(b"\r"):
+        return False
+    # There are as many CR as LF. So where each LF has its CR, each CR has its LF.
+    if lines * _SHORT_LINE > len(content):
+        return lines == content.count(b"\r\n")
+    return _lf(content) is None

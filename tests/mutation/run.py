@@ -57,6 +57,7 @@ class Target(NamedTuple):
 
 
 _QUICK = "not linear and not cut and not short"
+_SENT_AND_SAID = ("tests/test_framing_replies.py", "tests/test_framing_encoders.py")
 TARGETS = (
     Target("_machine.py", _ORDER),
     *(
@@ -71,7 +72,8 @@ TARGETS = (
         "_framing.py",
         (
             ("tests/test_framing.py", "tests/mutation/test_killers_framing.py", "-k", _QUICK),
-            ("tests/test_framing.py", "-k", "cut or short"),
+            (*_SENT_AND_SAID, "-k", _QUICK),
+            ("tests/test_framing.py", *_SENT_AND_SAID, "-k", "cut or short"),
         ),
     ),
     Target(
