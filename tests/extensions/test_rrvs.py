@@ -58,3 +58,10 @@ def test_a_hostile_value_takes_linear_time(piece: str) -> None:
             PARAM.decode(text)
 
     assert_linear(decode, lambda size: piece * (size // len(piece)))
+
+
+def test_unmet() -> None:
+    reply = PARAM.unmet(RequireRecipientValidSince(SINCE, "R"))
+    assert reply is not None
+    assert (reply.code, str(reply.status)) == (550, "5.3.3")
+    assert PARAM.unmet(RequireRecipientValidSince(SINCE, "C")) is None

@@ -5,6 +5,7 @@ from typing import Final
 
 from .._envelope import RequireRecipientValidSince
 from .._errors import GrammarError
+from .._reply import Reply
 from ._datetime import decode_datetime
 from ._extension import Codec, Extension, Param
 
@@ -25,4 +26,12 @@ def _encode(rrvs: RequireRecipientValidSince) -> str:
     return f"{rrvs.since};{rrvs.action}"
 
 
-RRVS: Final = Extension("RRVS", rfc=7293, params=(Param("RCPT", "RRVS", "rrvs", Codec(_decode, _encode)),))
+def _unmet(rrvs: RequireRecipientValidSince) -> Reply | None:
+    # The mailbox may have another owner now, and whoever asks for RRVS asks that he does not get the message. The
+    # header field of the same name (RFC 7293 section 3.2) goes through servers without RRVS; it is for who writes it.
+    return _REFUSED if rrvs.action == "R" else None
+
+
+_REFUSED: Final = Reply(550, "The recipient needs RRVS, which the server does not offer", "5.3.3")
+
+RRVS: Final = Extension("RRVS", rfc=7293, params=(Param("RCPT", "RRVS", "rrvs", Codec(_decode, _encode), _unmet),))
