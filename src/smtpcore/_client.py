@@ -220,7 +220,7 @@ class ClientConnection(Sending):
             raise LocalProtocolError("TLS is active")
         if STARTTLS not in self._capabilities:
             raise LocalProtocolError("STARTTLS is not offered")
-        return self._say(edge, "STARTTLS")
+        return self._say(edge, "STARTTLS", clean=True)
 
     def choose(self, mechanisms: Sequence[ClientMechanism]) -> ClientMechanism | None:
         """The strongest of *mechanisms* that the server offers and the config permits now; None where there is none."""
@@ -249,7 +249,9 @@ class ClientConnection(Sending):
                 text += f" {encoded}"
             else:
                 exchange.withheld = initial
-        return self._say(edge, text, Command("AUTH", f"{name} ***" if initial is not None else name))
+        shown = Command("AUTH", f"{name} ***" if initial is not None else name)
+        # RFC 4954 4: AUTH "is not permitted during a mail transaction".
+        return self._say(edge, text, shown, clean=True)
 
     def _bar(self, mechanism: ClientMechanism) -> str | None:
         """Why *mechanism* may not be used now; None where it may."""
@@ -329,7 +331,7 @@ class ClientConnection(Sending):
             argument = encode_xclient(attributes)
         except GrammarError as error:
             raise LocalProtocolError(f"not XCLIENT attributes: {error}") from error
-        return self._say(edge, f"XCLIENT {argument}")
+        return self._say(edge, f"XCLIENT {argument}", clean=True)
 
     def command(self, verb: str, argument: str = "") -> Command:
         """A verb that an extension adds and that changes nothing here, such as ETRN or XFORWARD.
@@ -369,7 +371,7 @@ class ClientConnection(Sending):
         if not ok:
             self._tell(HelloDone(command, reply, NO_CAPABILITIES))
             return
-        self._forget_offers()
+        self._capabilities = NO_CAPABILITIES
         if command.verb != "HELO":
             try:
                 self._capabilities, oddities = parse_capabilities(
@@ -385,10 +387,6 @@ class ClientConnection(Sending):
         self._dirty = False
         self._go(awaited.edge.ok)
         self._tell(HelloDone(command, reply, self._capabilities))
-
-    def _forget_offers(self) -> None:
-        self._capabilities = NO_CAPABILITIES
-        self._pipelining = False
 
     def _on_starttls(self, awaited: Awaited, reply: Reply, ok: bool) -> None:
         if ok and len(self._in):
@@ -484,8 +482,10 @@ def _strength(mechanism: ClientMechanism) -> Strength:
 
 
 _STOCK: Final = ClientConfig()
+# RFC 5321 appendix F: those that are retired change who sends, or what RCPT means.
 _NOT_OTHER: Final = frozenset(
-    verb.edge.input for each in (AUTH, CHUNKING, STARTTLS) for verb in each.verbs if verb.edge.is_verb
+    {"TURN", "ATRN", "SEND", "SOML", "SAML"}
+    | {verb.edge.input for each in (AUTH, CHUNKING, STARTTLS) for verb in each.verbs if verb.edge.is_verb}
 )
 
 HANDLERS.update(

@@ -260,8 +260,10 @@ def format_mail(path: ReversePath, params: Sequence[str]) -> str:
     """A MAIL command.
 
     Raises:
-        LocalProtocolError: as `format_path`, or *params* are none.
+        LocalProtocolError: as `format_path`, the path has no domain, or *params* are none.
     """
+    if type(path) is Mailbox and not path.domain:  # RFC 5321 4.1.1.3: <Postmaster> alone is for RCPT
+        raise LocalProtocolError(f"a sender has a domain: {path!r}")
     return " ".join((f"MAIL FROM:<{format_path(path)}>", *map(_checked_param, params)))
 
 

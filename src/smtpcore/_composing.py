@@ -8,7 +8,7 @@ then, and the answer is one that the server would have given.
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from ._address import Mailbox, ReversePath, to_ascii
+from ._address import Domain, Mailbox, NullPath, ReversePath
 from ._capabilities import Capabilities
 from ._client_config import ClientConfig, Wish
 from ._commands import format_mail, format_rcpt
@@ -17,7 +17,7 @@ from ._errors import GrammarError, LocalProtocolError
 from ._reply import Reply
 from ._transaction import Fate
 from ._value import evolve, fields, value
-from .extensions import CHUNKING, LIMITS, REQUIRETLS, SMTPUTF8
+from .extensions import CHUNKING, LIMITS, REQUIRETLS, SMTPUTF8, Param
 from .extensions._extension import unmet_body
 
 # RFC 9422 4.2: a client "should" keep to what the server announced; RFC 5321 4.5.3.1.10: 452 is what is said of it.
@@ -45,6 +45,9 @@ class Composition:
     eight_bit: bool = False
 
 
+_FIELDS: Final = frozenset(field.name for each in (MailParams, RcptParams) for field in fields(each))
+
+
 class _Refused(Exception):
     """The message, or the recipient, cannot be sent to this server."""
 
@@ -62,9 +65,16 @@ def check_envelope(envelope: Envelope) -> None:
         raise LocalProtocolError(f"not an Envelope: {envelope!r}")
     if not envelope.recipients or not isinstance(envelope.recipients, tuple):
         raise LocalProtocolError("an envelope without a tuple of recipients")
+    sender = envelope.reverse_path
+    if type(sender) is not NullPath and not _is_mailbox(sender):
+        raise LocalProtocolError(f"not a Mailbox or NullPath: {sender!r}")
     for each in envelope.recipients:
-        if type(each) is not Recipient or type(each.params) is not RcptParams or type(each.path) is not Mailbox:
+        if type(each) is not Recipient or type(each.params) is not RcptParams or not _is_mailbox(each.path):
             raise LocalProtocolError(f"not a Recipient of a Mailbox: {each!r}")
+
+
+def _is_mailbox(path: object) -> bool:
+    return type(path) is Mailbox and isinstance(path.local_part, str) and isinstance(path.domain, str)
 
 
 def compose(envelope: Envelope, capabilities: Capabilities, config: ClientConfig, *, tls: bool) -> Composition:
@@ -154,10 +164,10 @@ def _path(path: ReversePath, utf8: bool) -> ReversePath:
 
 def _mailbox(path: Mailbox, utf8: bool) -> Mailbox:
     # RFC 6531 3.2: without SMTPUTF8 a domain goes in A-labels (RFC 5890), a local part not at all.
-    if utf8 or not isinstance(path, Mailbox) or path.domain.isascii():
+    if utf8 or path.domain.isascii():
         return path
     try:
-        return Mailbox(path.local_part, to_ascii(path.domain))
+        return Mailbox(path.local_part, Domain.parse(path.domain).ascii)
     except GrammarError as error:
         raise LocalProtocolError(f"not a domain: {path.domain!r}") from error
 
@@ -194,26 +204,27 @@ def _wished(params: MailParams | RcptParams) -> Iterator[tuple[str, object]]:
         wished = getattr(params, field.name)
         if field.name != "extra" and wished != field.default:
             yield field.name, wished
+    if not isinstance(params.extra, Mapping) or any(name in _FIELDS for name in params.extra):
+        raise LocalProtocolError(f"extra holds what has no field of its own, by name: {params.extra!r}")
     yield from params.extra.items()
 
 
 def _express(wish: Wish, wished: object, capabilities: Capabilities) -> str | None:
     """The parameter for what is wished; None where it is to be left out."""
-    inexpressible: GrammarError | None = None
-    refusal: Reply | None = None
+    inexpressible: Exception | None = None
+    unmet: Param | None = None
     for param, keyword in wish.params:
         try:
             text = param.encode(wished)
         except (GrammarError, AttributeError, TypeError, ValueError) as error:
-            inexpressible = error if isinstance(error, GrammarError) else GrammarError(str(error))
+            inexpressible = error
             continue
         if keyword in capabilities.keywords:
             return text
-        inexpressible = None
-        refusal = refusal or param.unmet(wished)
-        break
-    if inexpressible is not None:
+        unmet = unmet or param
+    if unmet is None:
         raise LocalProtocolError(f"{wish.field} cannot be {wished!r}: {inexpressible}") from inexpressible
+    refusal = unmet.unmet(wished)
     if refusal is not None:
         raise _Refused(refusal)
     return None

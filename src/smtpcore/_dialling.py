@@ -222,14 +222,13 @@ class Dialling:
     # --- moves -------------------------------------------------------------------------------------
 
     def _go(self, phase: Phase | None) -> None:
-        if phase is not None:
-            self._phase = phase
+        self._phase = phase or self._phase
 
-    def _pass(self, name: str, *, ok: bool = True) -> None:
+    def _pass(self, name: str) -> None:
         """Follow the edge *name* from this phase, where there is one."""
         edge = _ROWS[self._phase].get(name)
         if edge is not None:
-            self._go(edge.ok if ok else edge.no)
+            self._go(edge.ok)
 
     def _tell(self, event: ClientEvent) -> None:
         self._events.append(event)
@@ -264,12 +263,16 @@ class Dialling:
             return self._todo[-1]
         return self._issued[-1] if self._issued else self._expected[-1]
 
-    def _say(self, edge: ClientEdge, text: str, command: Command | None = None) -> Command:
-        """Issue a command that is no part of a transaction."""
+    def _say(self, edge: ClientEdge, text: str, command: Command | None = None, *, clean: bool = False) -> Command:
+        """Issue a command that is no part of a transaction; with *clean*, one that may not stand in one, either."""
         if command is None:
             verb, _, argument = text.partition(" ")
             command = Command(verb, argument)
-        self._todo.append(Awaited(edge, command, encode_line(text, self._limits.command_octets)))
+        octets = encode_line(text, self._limits.command_octets)
+        if clean and self._dirty:
+            self._dirty = False
+            self._todo.append(Awaited(EDGES["RSET"], Command("RSET"), b"RSET\r\n"))
+        self._todo.append(Awaited(edge, command, octets))
         self._release()
         return command
 
@@ -429,6 +432,7 @@ class Dialling:
     def _finish(self, transaction: Transaction) -> None:
         """Every outcome of *transaction* is final."""
         transaction._done = True
+        transaction._body.drop()
         self._transactions.remove(transaction)
         self._tell(TransactionDone(transaction))
 

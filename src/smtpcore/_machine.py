@@ -146,7 +146,15 @@ CLIENT: Final = (
     ClientEdge((Phase.READY,), "AUTH", Phase.READY, ends_group=True, gates=_TLS, codes=(235,), exact=True),
     ClientEdge((Phase.READY, Phase.AUTH), "challenge", Phase.AUTH, codes=(334,), exact=True),
     ClientEdge((Phase.AUTH,), "exchange", Phase.READY, Phase.READY, codes=(235,), exact=True),
-    ClientEdge((Phase.READY,), "XCLIENT", Phase.HELLO, ends_group=True, codes=(220,), note="the session starts anew"),
+    ClientEdge(
+        (Phase.READY,),
+        "XCLIENT",
+        Phase.HELLO,
+        ends_group=True,
+        gates=_TLS,
+        codes=(220,),
+        note="the session starts anew",
+    ),
     ClientEdge(
         (Phase.READY, Phase.EOM), "MAIL", Phase.MAIL, Phase.READY, gates=_TLS, codes=(250,), deadline=Deadline.MAIL
     ),

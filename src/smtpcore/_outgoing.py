@@ -39,8 +39,11 @@ class OutgoingBody:
         """Take content; what of it is to be sent at once, which is nothing in a chunk.
 
         Raises:
-            LocalProtocolError: it holds what the policy or the declared BODY forbids. Nothing was taken.
+            LocalProtocolError: it holds what the policy or the declared BODY forbids, or is not bytes.
+                Nothing was taken.
         """
+        if not isinstance(octets, bytes):  # a buffer that is used again would change what is to be sent
+            raise LocalProtocolError(f"a message is given as bytes, not as {type(octets).__name__}")
         # RFC 6152 3: content beyond ASCII is for a server that was told BODY=8BITMIME.
         if not self._eight_bit and not octets.isascii():
             raise LocalProtocolError("octets beyond ASCII need BODY=8BITMIME, or eight_bit in the config")
@@ -67,6 +70,10 @@ class OutgoingBody:
         if octets:
             self._held.append(octets)
             self.held_octets += len(octets)
+
+    def drop(self) -> None:
+        """Forget what is held: it will not be sent, and an application may keep its `Transaction` for long."""
+        self._held, self.held_octets = [], 0
 
     def chunk(self, *, last: bool) -> tuple[str, list[bytes]]:
         """What is held, as a chunk: the argument of BDAT, and the octets behind it."""

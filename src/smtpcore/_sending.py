@@ -115,7 +115,7 @@ class Sending(Dialling):
         Raises:
             StrayOctets: they hold a bare CR, a bare LF or a NUL that the policy refuses. Nothing was taken.
             LocalProtocolError: the server has not asked for this message, its end was given, or the octets
-                are beyond ASCII where BODY=8BITMIME was not said.
+                are beyond ASCII where BODY=8BITMIME was not said, or are not `bytes`.
         """
         if not self._takes_body(transaction):
             return
@@ -240,7 +240,7 @@ class Sending(Dialling):
                 self._pass("nobody")
                 self._dirty = True
             self._finish_if_answered(transaction)
-        elif transaction._body.chunking:
+        elif transaction._body.chunking and reply.code != 421:
             self._pass("chunks")
             self._want(transaction)
 
@@ -310,8 +310,9 @@ class Sending(Dialling):
             self._finish(transaction)
 
     def _on_reset(self, awaited: Awaited, reply: Reply, ok: bool) -> None:
-        if not ok and reply.code != 421:
-            # RFC 5321 4.1.1.5: a server must answer 250. What state it is in now nobody can tell.
+        if not ok and reply.code not in (421, 530):
+            # RFC 5321 4.1.1.5: a server must answer 250. What state it is in now nobody can tell. (RFC 3207 4: but a
+            # server that demands TLS says 530 to nearly every command, and there is no transaction then.)
             self._violated(Violation.WRONG_REPLY, f"{reply.code} to RSET", reply)
             return
         self._dirty = False
