@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from smtpcore import Limits, __main__ as tells
+from smtpcore import ClientLimits, Limits, __main__ as tells
 
 DOCS = Path(__file__).parent
 TESTS = DOCS.parent / "tests"
@@ -20,6 +20,8 @@ def reference() -> str:
     return f"""# Reference
 
 Made from the code by `make docs`; do not edit. `python -m smtpcore TOPIC` prints each part.
+
+# The server
 
 ## States
 
@@ -56,7 +58,34 @@ something that it must keep.
 
 The replies that the engine gives by itself. Replace any of them in `ServerConfig.replies`.
 
-{tells.replies()}"""
+{tells.replies()}
+# The client
+
+## States
+
+The phases bear the names of the server's, and a client is in one as soon as it has read the reply that leads there.
+
+```mermaid
+{tells.client_diagram()}```
+
+## Edges
+
+A command that has no edge from the present phase raises `LocalProtocolError`, and so does one before the reply to
+the last, but for those that PIPELINING permits. A 4xx or 5xx says no. A 2xx that is not in the table says yes and is
+told as a `Deviation`, where the table does not say otherwise; any other reply ends the connection as a violation.
+
+{tells.client_edges()}
+## Limits
+
+One connection holds at most {ClientLimits().memory():,} octets because of the limits as they stand, beside its
+envelopes and one read more.
+
+{tells.client_limits()}
+## Deadlines
+
+Each bounds the time to a whole reply, or to the end of a write, however the octets of it come.
+
+{tells.client_deadlines()}"""
 
 
 def _tests() -> Iterator[tuple[Path, ast.FunctionDef | ast.AsyncFunctionDef]]:
@@ -105,7 +134,7 @@ def conformance() -> str:
     ]
     found: dict[str, list[tuple[str, str]]] = {}
     for path, node in _tests():
-        rfc = re.fullmatch(r"test_rfc(\d+)", path.stem)
+        rfc = re.fullmatch(r"test_(?:client_)?rfc(\d+)", path.stem)
         section = re.match(r"test_((?:\d+_)+|appendix_[a-z]\d*_)(.*)", node.name)
         if rfc and section:
             number = section[1].rstrip("_").replace("appendix_", "appendix ").replace("_", ".")

@@ -382,7 +382,7 @@ class ClientConnection(Sending):
                 return
             for oddity in oddities:
                 self._tell(Deviation(oddity))
-        self._pipelining = self._config.pipelining and PIPELINING in self._capabilities
+        self._pipelining = self._config.pipelining and PIPELINING.keyword in self._capabilities.heard
         self._greeted = command
         self._dirty = False
         self._go(awaited.edge.ok)

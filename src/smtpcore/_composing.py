@@ -77,8 +77,11 @@ def _is_mailbox(path: object) -> bool:
     return type(path) is Mailbox and isinstance(path.local_part, str) and isinstance(path.domain, str)
 
 
-def compose(envelope: Envelope, capabilities: Capabilities, config: ClientConfig, *, tls: bool) -> Composition:
-    """What to send for *envelope* to a server with *capabilities*.
+def compose(envelope: Envelope, capabilities: Capabilities, config: ClientConfig, *, verified: bool) -> Composition:
+    """What to send for *envelope* to a server with *capabilities*, of those extensions that the config has.
+
+    Args:
+        verified: there is TLS, and the server's certificate was verified.
 
     Raises:
         LocalProtocolError: a part of it cannot be put on any wire.
@@ -88,13 +91,13 @@ def compose(envelope: Envelope, capabilities: Capabilities, config: ClientConfig
     rcpts: list[tuple[int, str]] = []
     try:
         utf8 = _utf8(envelope, capabilities)
-        if params.requiretls and not tls:
+        if params.requiretls and not verified:  # RFC 8689 4.2.1: the certificate must verify, too
             raise _Refused(_unmet(REQUIRETLS.params[0].unmet(True)))
         mail = format_mail(_path(sender, utf8), _mail_params(params, utf8, capabilities, config))
     except _Refused as refused:
         return Composition(refused.reply)
     most = most_domains = None
-    if LIMITS in capabilities:
+    if LIMITS.keyword in capabilities.heard:
         most, most_domains = capabilities.recipients_most, capabilities.domains_most
     domains: set[str] = set()
     for index, recipient in enumerate(envelope.recipients):
@@ -120,7 +123,7 @@ def compose(envelope: Envelope, capabilities: Capabilities, config: ClientConfig
             continue
         rcpts.append((index, line))
     binary = params.body is Body.BINARY_MIME
-    chunking = binary or (config.prefer_chunking and CHUNKING in capabilities)
+    chunking = binary or (config.prefer_chunking and CHUNKING.keyword in capabilities.heard)
     eight_bit = config.eight_bit or utf8 or params.body is Body.EIGHT_BIT_MIME
     return Composition(None, mail, rcpts, decided, chunking, binary, eight_bit)
 
@@ -146,7 +149,7 @@ def divide(envelope: Envelope, capabilities: Capabilities) -> tuple[Envelope, ..
 def _utf8(envelope: Envelope, capabilities: Capabilities) -> bool:
     """Whether to say SMTPUTF8: only where something needs it, since not every relay behind this one may have it."""
     wanted = envelope.params.smtputf8 or not _local_is_ascii(envelope.reverse_path)
-    if SMTPUTF8 in capabilities:
+    if SMTPUTF8.keyword in capabilities.heard:
         return wanted or not all(each.path.local_part.isascii() for each in envelope.recipients)
     if wanted:
         # RFC 6531 3.2: such a message "MUST NOT" be transferred to a server that does not support it.
@@ -176,7 +179,7 @@ def _mail_params(params: MailParams, utf8: bool, capabilities: Capabilities, con
     if params is NO_MAIL_PARAMS and not utf8:
         return ()
     texts = _params(evolve(params, smtputf8=True) if utf8 else params, config.wishes.mail, capabilities)
-    if params.body is Body.BINARY_MIME and CHUNKING not in capabilities:
+    if params.body is Body.BINARY_MIME and CHUNKING.keyword not in capabilities.heard:
         # RFC 3030 3: binary content goes by BDAT alone.
         raise _Refused(_unmet(unmet_body(params.body)))
     for extension in config.wishes.refusing:

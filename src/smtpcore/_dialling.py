@@ -421,7 +421,9 @@ class Dialling:
         self._tell(Closed(cause, detail, violation, reply))
 
     def _abandon(self, transaction: Transaction, reply: Reply | None) -> None:
-        """The connection is gone: what is undecided stays so."""
+        """The connection is gone: what is undecided stays so; *reply* is why, if it says no."""
+        if reply is not None and reply.positive:
+            reply = None
         for index, outcome in enumerate(transaction.outcomes):
             fate = outcome.fate
             if reply is not None and reply.permanent and transaction._wanted and fate is Fate.UNSENT:

@@ -54,7 +54,9 @@ class Sending(Dialling):
         """
         self._intend("MAIL", group=True)
         check_envelope(envelope)
-        composition = compose(envelope, self._capabilities, self._config, tls=self._tls is not None)
+        composition = compose(
+            envelope, self._capabilities, self._config, verified=self._tls is not None and self._tls.verified
+        )
         limits = self._limits
         body = OutgoingBody(
             self._config.stray,
