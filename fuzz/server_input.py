@@ -61,7 +61,7 @@ with instrumented():
 STEERING = 8
 MOST_OCTETS = 400_000
 PEER = Peer("192.0.2.1", 40000)
-TLS = TlsInfo("TLSv1.3", "TLS_AES_128_GCM_SHA256", None, "client", {"tls-server-end-point": b"hash"})
+TLS = TlsInfo("TLSv1.3", "TLS_AES_128_GCM_SHA256", None, "client", False, {"tls-server-end-point": b"hash"})
 KEY = StoredKey(b"salt", 4096, Secret(b"stored key"), Secret(b"server key"), Secret("password"))
 # One that every answer can be compared with has to be the same each time.
 MECHANISMS = (

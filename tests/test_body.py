@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 
 import pytest
-from cuts import pieces, steps
 from hypothesis import given, settings, strategies as st
 
 from smtpcore._body import IncomingBody
@@ -11,6 +10,7 @@ from smtpcore._events import Abort
 from smtpcore._framing import Stray
 from smtpcore._limits import Limits
 from smtpcore._reply import Reply
+from smtpcore.testing import pieces, steps
 
 END = b".\r\n"
 LEAST = 65536

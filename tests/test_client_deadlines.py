@@ -12,6 +12,7 @@ from smtpcore import (
     SMTP,
     Cause,
     ClientConfig,
+    ClientLimits,
     ClientTimeouts,
     Closed,
     Deadline,
@@ -35,7 +36,8 @@ Begin = Callable[[Play], object]
 
 
 def play_at(start: float, *keywords: str, chunking: bool = False, lmtp: bool = False) -> Play:
-    config = ClientConfig(timeouts=LENGTHS, cleartext_auth=True, prefer_chunking=chunking)
+    limits = ClientLimits(unanswered_chunks=1)
+    config = ClientConfig(timeouts=LENGTHS, limits=limits, cleartext_auth=True, prefer_chunking=chunking)
     play = ready(*keywords, config=config, dialect=LMTP if lmtp else SMTP)
     play.now = start
     return play
@@ -115,6 +117,8 @@ def _body(*, leave: bool, end: bool, lmtp: bool = False, chunking: bool = False)
     assert play.conn.data_to_send(START)
     if leave:
         play.conn.data_sent(START)
+    if chunking and leave:  # the next one must wait; till then it would be the application's move
+        play.conn.send_body(play.transaction, b"x" * 300_000)
     play.pump()
     return play
 
@@ -171,7 +175,7 @@ ARMED: dict[str, tuple[Deadline, Callable[[], Play]]] = {
     "DATA of a group": (Deadline.DATA, lambda: _pipelined("250 Ok", "250 Ok", "250 Ok")),
     "octets of a message": (Deadline.BLOCK, lambda: _body(leave=False, end=False)),
     "the last octets of a message": (Deadline.BLOCK, lambda: _body(leave=False, end=True)),
-    "a chunk": (Deadline.BLOCK, lambda: _body(leave=True, end=False, chunking=True)),
+    "a chunk": (Deadline.COMMAND, lambda: _body(leave=True, end=False, chunking=True)),
     "a chunk that does not leave": (Deadline.BLOCK, lambda: _body(leave=False, end=False, chunking=True)),
     "the dot": (Deadline.DOT, lambda: _body(leave=True, end=True)),
     "the dot of LMTP": (Deadline.DOT, lambda: _body(leave=True, end=True, lmtp=True)),

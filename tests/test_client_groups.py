@@ -29,6 +29,7 @@ from smtpcore import (
     SenderAnswer,
     Transaction,
     Violation,
+    Wait,
 )
 from smtpcore.testing import ClientDriver
 
@@ -428,3 +429,42 @@ def test_a_whole_session_in_groups_is_the_same_as_one_by_one() -> None:
         ["REFUSED 451", "REFUSED 451"],
         ["ACCEPTED 250", "ACCEPTED 250"],
     ]
+
+
+def test_abort_does_not_lose_the_verdict_before() -> None:
+    driver, first = verdict_awaited()
+    second = driver.conn.send(envelope())
+    with pytest.raises(LocalProtocolError, match="verdict over the message before"):
+        driver.conn.abort(second)
+    driver.flush()
+    driver.say("250 Queued")
+    assert fates(first) == ["ACCEPTED 250"]
+    driver.conn.abort(second)
+    driver.pump()
+    assert fates(second) == ["UNSENT"]
+    assert closing(driver).cause is Cause.ABORTED
+
+
+def test_chunks_are_given_while_others_have_no_reply() -> None:
+    config = ClientConfig(prefer_chunking=True, limits=ClientLimits(chunk_octets=4, unanswered_chunks=2))
+    conn = begun("PIPELINING", "CHUNKING", config=config).conn
+    transaction = conn.send(envelope())
+    conn.data_to_send(0.0)
+    conn.receive_data(b"250 Ok\r\n250 Ok\r\n", 0.0)
+    while not isinstance(conn.next_event(), Wait):
+        pass
+    for _ in range(2):
+        conn.send_body(transaction, b"1234")
+        assert conn.data_to_send(1.0)
+        conn.data_sent(1.0)
+        assert conn.next_event() is Wait.INTENT
+        # It is the application's move, so the server is not late.
+        assert conn.next_deadline() > 1.0 + config.timeouts.command
+    conn.send_body(transaction, b"1234")
+    assert not transaction.wants_body
+    assert conn.data_to_send(2.0) == []
+    assert conn.next_event() is Wait.DATA
+    assert conn.next_deadline() == 1.0 + config.timeouts.command
+    conn.receive_data(b"250 Ok\r\n", 3.0)
+    assert conn.next_event() is Wait.INTENT
+    assert b"".join(conn.data_to_send(3.0)) == b"BDAT 4\r\n1234"

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import pytest
 from _client_play import ALL_OFFERED, SITUATIONS, TLS, Play
-from cuts import pieces, steps
 from hypothesis import example, given, settings, strategies as st
 from linearity import assert_linear
 
@@ -26,6 +25,7 @@ from smtpcore import (
     Wait,
 )
 from smtpcore._machine import CLIENT
+from smtpcore.testing import pieces, steps
 
 CODES = st.sampled_from([220, 221, 235, 250, 251, 252, 334, 354, 421, 450, 500, 501, 502, 535, 550, 554, 250, 250, 354])
 TEXTS = st.sampled_from(

@@ -6,15 +6,20 @@ import pytest
 from _client_play import ENVELOPE, NAME, SITUATIONS, TLS, Play, Scripted, greeted, ready
 
 from smtpcore import (
+    LMTP,
+    SMTP,
     Answer,
     Cause,
     ClientConfig,
     ClientLimits,
+    Dialect,
     Envelope,
     HelloDone,
     LocalProtocolError,
     Mailbox,
+    MessageAnswer,
     Recipient,
+    RecipientAnswer,
     Violation,
     Wait,
 )
@@ -218,6 +223,29 @@ def test_unanswered_chunks(most: int) -> None:
     assert play.sent() == b""
     play.hear("250 Ok")
     assert play.sent() == b"BDAT 5\r\n67890"
+
+
+@pytest.mark.parametrize("most", [64, 512])
+@pytest.mark.parametrize("dialect", [SMTP, LMTP], ids=["RCPT", "verdict"])
+def test_outcome_characters(dialect: Dialect, most: int) -> None:
+    """A thousand recipients are not to keep a thousand long replies."""
+    for characters in (most, most + 1):
+        play = ready("PIPELINING", config=limited(outcome_characters=most), dialect=dialect)
+        transaction = play.conn.send(many(2))
+        play.sent()
+        if dialect is SMTP:
+            play.hear("250 Ok", "550 5.1.1 " + "x" * characters, "250 Ok", "354 Go")
+        else:
+            play.hear("250 Ok", "250 Ok", "250 Ok", "354 Go")
+            play.conn.end_body(transaction)
+            play.sent()
+            play.hear("550 5.1.1 " + "x" * characters, "250 Ok")
+        told = [event.reply for event in play.events if isinstance(event, RecipientAnswer | MessageAnswer)]
+        reply = transaction.outcomes[0].reply
+        assert reply is not None
+        assert "x" * characters in [each.text for each in told]
+        assert reply.text == "x" * most + ("" if characters == most else "...")
+        assert (reply.code, str(reply.status)) == (550, "5.1.1")
 
 
 def test_all_limits_are_tried() -> None:

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import pytest
 from _dialogue import Driver, config
-from cuts import pieces, steps
 from hypothesis import given, settings, strategies as st
 from linearity import assert_linear
 from slow_body import END, SlowDecoder
 
 from smtpcore import BodyAborted, BodyEnd, Cause, Closed, EarlyInput, Limits, MailFrom, Refused, Wait
 from smtpcore._framing import BodyDecoder, Input, Line, Stray
+from smtpcore.testing import pieces, steps
 
 POLICIES = pytest.mark.parametrize("policy", Stray, ids=lambda policy: policy.name)
 DOTS = pytest.mark.parametrize("dots", [True, False], ids=["data", "bdat"])

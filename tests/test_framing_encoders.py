@@ -5,12 +5,12 @@ import re
 from collections.abc import Iterable, Iterator
 
 import pytest
-from cuts import pieces, steps
 from hypothesis import example, given, settings, strategies as st
 from linearity import assert_linear
 
 from smtpcore import LocalProtocolError
 from smtpcore._framing import BodyDecoder, DotEncoder, PlainEncoder, Stray, StrayOctets
+from smtpcore.testing import pieces, steps
 
 END = b"\r\n.\r\n"
 POLICIES = pytest.mark.parametrize("policy", Stray, ids=lambda policy: policy.name)

@@ -3,12 +3,12 @@
 from collections.abc import Iterable
 
 import pytest
-from cuts import pieces, steps
 from hypothesis import example, given, settings, strategies as st
 from linearity import assert_linear
 from slow_reply import SlowReader
 
 from smtpcore._framing import Input, RawReply, ReplyFault, ReplyReader
+from smtpcore.testing import pieces, steps
 
 MALFORMED, MIXED_CODES, LINE_TOO_LONG, TOO_MANY_LINES, TOO_LONG = ReplyFault
 

@@ -4,12 +4,12 @@ import re
 from typing import Any
 
 import pytest
-from cuts import pieces
 from hypothesis import given, strategies as st
 
 from smtpcore import LocalProtocolError
 from smtpcore._framing import Stray, StrayOctets
 from smtpcore._outgoing import OutgoingBody
+from smtpcore.testing import pieces
 from smtpcore.testing.strategies import messages
 
 

@@ -17,7 +17,6 @@ from _client_wire import (
     start,
     wire,
 )
-from cuts import pieces
 from hypothesis import given, strategies as st
 
 from smtpcore import (
@@ -39,7 +38,7 @@ from smtpcore import (
     Violation,
     Wait,
 )
-from smtpcore.testing import ClientDriver
+from smtpcore.testing import ClientDriver, pieces
 from smtpcore.testing.strategies import messages
 
 ONE_CHUNK = ClientConfig(prefer_chunking=True)

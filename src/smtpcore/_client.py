@@ -34,6 +34,7 @@ AUTH_LINE_OCTETS: Final = 512
 
 _CLOSED: Final = Phase.CLOSED
 _TLS: Final = Phase.TLS
+_CHUNK: Final = Phase.CHUNK
 _WRITE: Final = Deadline.WRITE
 _BLOCK: Final = Deadline.BLOCK
 _MESSAGE_PHASES: Final = (Phase.BODY, Phase.CHUNK, Phase.EOM)
@@ -153,9 +154,7 @@ class ClientConnection(Sending):
         link = self._link
         if link.pending:
             link.touch(now)
-        link.clock.disarm(_WRITE)
-        if self._waited is not _BLOCK:
-            link.clock.disarm(_BLOCK)
+        link.clock.disarm(_WRITE, _BLOCK)
 
     def next_deadline(self) -> float:
         """When to call `handle_timeout`; ``math.inf`` for never."""
@@ -181,6 +180,9 @@ class ClientConnection(Sending):
                 self._ended()
                 continue
             self._unread = False
+            if phase is _CHUNK and self._transactions[-1].wants_body:
+                self._await_no_more()
+                return _WAIT_INTENT
             if self._heard_some:
                 self._await(self._time)
             return _WAIT_DATA if self._expected or self._issued else _WAIT_INTENT

@@ -79,12 +79,7 @@ CLIENT_DEADLINES: Final = {
         DeadlineRow(Deadline.MAIL, f"{_LEAVES}: MAIL", _REPLY, None),
         DeadlineRow(Deadline.RCPT, f"{_LEAVES}: RCPT", _REPLY, None),
         DeadlineRow(Deadline.DATA, f"{_LEAVES}: DATA", _REPLY, None),
-        DeadlineRow(
-            Deadline.BLOCK,
-            "data_to_send returned octets of a message, or a BDAT chunk left that is not the last",
-            "never; data_sent, or the reply, disarms",
-            None,
-        ),
+        DeadlineRow(Deadline.BLOCK, "data_to_send returned octets of a message", "never; data_sent disarms", None),
         DeadlineRow(Deadline.DOT, "the end of a message leaves", "by each reply but the last in LMTP", None),
         DeadlineRow(Deadline.QUIT, f"{_LEAVES}: QUIT", _REPLY, None),
         DeadlineRow(Deadline.WRITE, "data_to_send returned other octets", "never; data_sent disarms", None),

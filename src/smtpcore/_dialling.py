@@ -327,6 +327,13 @@ class Dialling:
         if deadline is not None:
             self._link.restart(deadline, now)
 
+    def _await_no_more(self) -> None:
+        """It is the application's move: replies may come meanwhile, and are not late before it has made its move."""
+        if self._waited is not None:
+            self._link.disarm(self._waited)
+            self._waited = None
+        self._heard_some = True
+
     # --- replies -----------------------------------------------------------------------------------
 
     def _read(self) -> bool:

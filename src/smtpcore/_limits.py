@@ -110,6 +110,9 @@ class ClientLimits:
     buffered_octets: int = _limit(
         65536, "octets received and not yet parsed", "`wants_data` is false until they are parsed", floor=512, memory=1
     )
+    outcome_characters: int = _limit(
+        512, "characters of a reply that an `Outcome` keeps for one of the recipients", "the rest is cut off", floor=64
+    )
     capabilities: int = _limit(200, "keywords in the reply to EHLO", "`Closed`, TOO_MANY_CAPABILITIES", floor=32)
     command_octets: int = _limit(
         2048, "octets a command line of ours, with CRLF", "`LocalProtocolError`", floor=512, rfc="RFC 5321 4.5.3.1.4"

@@ -177,7 +177,7 @@ CLIENT: Final = (
     ),
     ClientEdge((Phase.RCPT,), "chunks", Phase.CHUNK, note="every recipient is answered, and BDAT is to be used"),
     ClientEdge((Phase.BODY,), "final dot", Phase.EOM),
-    ClientEdge((Phase.CHUNK,), "BDAT", gates=_TLS, codes=(250,), deadline=Deadline.BLOCK, note="no: as for DATA"),
+    ClientEdge((Phase.CHUNK,), "BDAT", gates=_TLS, codes=(250,), note="no: as for DATA"),
     ClientEdge((Phase.CHUNK,), "BDAT LAST", Phase.EOM, gates=_TLS),
     ClientEdge((Phase.CHUNK, Phase.EOM), "chunk refused", Phase.READY, note="RSET before the next"),
     ClientEdge(
@@ -195,7 +195,15 @@ CLIENT: Final = (
     ClientEdge(_IDLE, "HELP", ends_group=True, codes=(211, 214)),
     ClientEdge(_IDLE, "VRFY", ends_group=True, gates=_TLS, codes=(250, 251, 252)),
     ClientEdge(_IDLE, "EXPN", ends_group=True, gates=_TLS, codes=(250, 252)),
-    ClientEdge((Phase.READY,), "other", ends_group=True, gates=_TLS, codes=(250,), note="a verb of an extension"),
+    # RFC 1985 5.3: ETRN is answered with 250, 251, 252 or 253.
+    ClientEdge(
+        (Phase.READY,),
+        "other",
+        ends_group=True,
+        gates=_TLS,
+        codes=(250, 251, 252, 253),
+        note="a verb of an extension",
+    ),
     ClientEdge(
         (Phase.CONNECT, *_IDLE, Phase.EOM),
         "QUIT",

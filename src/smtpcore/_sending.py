@@ -17,7 +17,7 @@ from ._errors import LocalProtocolError
 from ._events import Cause, Violation
 from ._machine import Phase
 from ._outgoing import OutgoingBody
-from ._reply import Reply
+from ._reply import Reply, safe
 from ._transaction import Fate, Outcome, Transaction
 
 _DATA: Final = Command("DATA")
@@ -146,10 +146,16 @@ class Sending(Dialling):
         self._await_verdicts(transaction, _END, Awaited(_VERDICT_EDGE, _END, end, transaction))
 
     def abort(self, transaction: Transaction) -> None:
-        """Leave a message unfinished. In BDAT this is done by RSET; in DATA only by closing the connection."""
+        """Leave a message unfinished. In BDAT this is done by RSET; in DATA only by closing the connection.
+
+        Raises:
+            LocalProtocolError: the verdict over the message before is awaited: `close` would leave both.
+        """
         if transaction.done or transaction._refused:
             return
         self._check_own(transaction)
+        if transaction is not self._transactions[0]:
+            raise LocalProtocolError("the verdict over the message before is awaited")
         if not (transaction._wanted and transaction._body.chunking and not transaction._ended):
             self._close(Cause.ABORTED)
             return
@@ -227,7 +233,7 @@ class Sending(Dialling):
         if ok:
             transaction._accepted[index] = None
         else:
-            transaction._decide(index, _REFUSED, reply)
+            transaction._decide(index, _REFUSED, self._kept(reply))
         if transaction._refused:
             self._dirty = self._dirty or ok
             self._finish_if_answered(transaction)
@@ -245,6 +251,13 @@ class Sending(Dialling):
         elif transaction._body.chunking and reply.code != 421:
             self._pass("chunks")
             self._want(transaction)
+
+    def _kept(self, reply: Reply) -> Reply:
+        """*reply*, as it may be kept for one of many recipients."""
+        most = self._limits.outcome_characters
+        if len(reply.text) <= most:
+            return reply
+        return Reply(reply.code, safe(reply.text.replace("\n", " "), most), reply.status)
 
     def _want(self, transaction: Transaction) -> None:
         transaction._wanted = True
@@ -305,7 +318,7 @@ class Sending(Dialling):
             transaction._rest = (fate, reply, False)
         else:
             recipient = transaction._envelope.recipients[awaited.index]
-            transaction._decide(awaited.index, fate, reply)
+            transaction._decide(awaited.index, fate, self._kept(reply))
         self._tell(MessageAnswer(transaction, awaited.command, reply, recipient))
         if not transaction._outstanding:
             self._go(awaited.edge.ok if ok else awaited.edge.no)

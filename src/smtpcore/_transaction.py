@@ -5,6 +5,7 @@ would have to be said of each recipient if the connection were gone now.
 """
 
 import enum
+from collections import Counter
 from typing import Final, final
 
 from ._envelope import Envelope, Recipient
@@ -99,8 +100,9 @@ class Transaction:
         return Outcome(recipient, _UNKNOWN if self._end_sent and index in self._accepted else _UNSENT)
 
     def __repr__(self) -> str:
-        fates = ", ".join(f"{each.recipient.path}: {each.fate.name}" for each in self.outcomes)
-        return f"<Transaction from <{self._envelope.reverse_path}>, {'done' if self._done else 'under way'}: {fates}>"
+        fates = Counter(each.fate.name for each in self.outcomes)
+        counts = ", ".join(f"{count} {fate}" for fate, count in fates.items())
+        return f"<Transaction from <{self._envelope.reverse_path}>, {'done' if self._done else 'under way'}: {counts}>"
 
     # --- for the connection ------------------------------------------------------------------------
 

@@ -30,6 +30,7 @@ from smtpcore import (
     Reply,
     Reset,
     SecretWanted,
+    ServerConnection,
     ServerEvent,
     StartTls,
     StoredKey,
@@ -40,6 +41,8 @@ from smtpcore import (
 
 from ._pump import Pump
 from .session import Aborted, Refuse, Session
+
+ServerPump = Pump[ServerConnection, ServerEvent]
 
 logger: Final = logging.getLogger("smtpcore_trio")
 
@@ -60,7 +63,13 @@ class Conversation:
     """
 
     def __init__(
-        self, pump: Pump, session: Session, *, refusal: Reply | None, starttls: bool, auth_delay: float
+        self,
+        pump: ServerPump,
+        session: Session,
+        *,
+        refusal: Reply | None,
+        starttls: bool,
+        auth_delay: float,
     ) -> None:
         self._pump = pump
         self._connection = pump.connection
@@ -165,7 +174,7 @@ class Conversation:
 class Body(AsyncIterator[bytes]):
     """The octets of one message, pulled through the pump as they are asked for."""
 
-    def __init__(self, conversation: Conversation, pump: Pump, begin: BodyBegin) -> None:
+    def __init__(self, conversation: Conversation, pump: ServerPump, begin: BodyBegin) -> None:
         self._conversation = conversation
         self._pump = pump
         self._connection = pump.connection

@@ -1,60 +1,142 @@
-"""The one loop: between a transport, a `ServerConnection` and the clock.
+"""The one loop: between a transport, an engine of either side and the clock.
 
 Theory of operation. One task serves a connection. It asks `Pump.next_event`, which does what the engine
 tells it (send, read, shake hands, close) until there is an event, and then does nothing more until it is
 asked again: that is all the back-pressure there is. Everything that the engine wants sent leaves before
 anything is waited for, so a pipelined group is answered by one write.
 
-No wait of the pump has a deadline of its own. One task for the whole server calls `Pump.tick` now and then,
-which hands the time to the engine and wakes the pump of a connection that is over by it. The pump asks the
-engine between any two waits, so a connection that ends while the pump does not wait is not missed either.
+No wait of the pump has a deadline of its own. In a server one task calls `Pump.tick` of every connection now
+and then, which hands the time to the engine and wakes the pump of a connection that is over by it. The pump
+asks the engine between any two waits, so a connection that ends while the pump does not wait is not missed
+either. In a client nobody else could tick: there each wait of the transport ends by itself (`TimedTransport`), as
+if it had been woken.
 """
 
 import contextlib
 import math
-from typing import Final, assert_never
+from typing import Any, Final, Generic, Protocol, TypeVar, assert_never
 
 import trio
 
-from smtpcore import LocalProtocolError, Phase, ServerConnection, ServerEvent, Wait
+from smtpcore import LocalProtocolError, Phase, TlsInfo, Wait
 
-from ._transport import SocketTransport, Transport
-from .tls import TlsContext
+from ._transport import SocketTransport, TlsTransport, Transport
 
 LINGER_SECONDS: Final = 1.0
 LINGER_OCTETS: Final = 1_048_576
 
+_Event = TypeVar("_Event")
+_Event_co = TypeVar("_Event_co", covariant=True)
 
-class Pump:
+
+class Engine(Protocol[_Event_co]):
+    """What both ends have in common: `ServerConnection` and `ClientConnection`."""
+
+    @property
+    def phase(self) -> Phase:
+        """Where the connection stands."""
+
+    def next_event(self) -> _Event_co | Wait:
+        """The next event, or what to do before there can be one."""
+
+    def receive_data(self, data: bytes, now: float) -> None:
+        """Octets of the peer's; none at the end of its stream."""
+
+    def data_to_send(self, now: float) -> list[bytes]:
+        """What is to be sent now."""
+
+    def data_sent(self, now: float) -> None:
+        """All of it was sent."""
+
+    def next_deadline(self) -> float:
+        """When to call `handle_timeout`."""
+
+    def handle_timeout(self, now: float) -> None:
+        """So late it is."""
+
+    def tls_started(self, info: TlsInfo) -> None:
+        """The handshake has succeeded."""
+
+    def tls_failed(self) -> None:
+        """It has not."""
+
+    def close(self) -> None:
+        """End the connection."""
+
+
+class Shaker(Protocol):
+    """What begins TLS over a socket: `TlsContext` or `ClientTlsContext`."""
+
+    async def shake_hands(self, transport: SocketTransport) -> tuple[TlsTransport, TlsInfo]:
+        """Shake hands with the peer.
+
+        Raises:
+            trio.BrokenResourceError: it failed.
+            trio.ClosedResourceError: *transport* was woken.
+        """
+
+
+class Tap(Protocol):
+    """What looks at the octets that pass, outside of TLS."""
+
+    def sent(self, octets: bytes) -> None:
+        """These are about to be sent."""
+
+    def received(self, octets: bytes) -> None:
+        """These came."""
+
+
+# The type of the events goes with that of the engine, but no type checker can find it by that.
+_Engine = TypeVar("_Engine", bound=Engine[Any])
+
+
+class Pump(Generic[_Engine, _Event]):
     """Moves octets and time between a transport and an engine, and hands its events out.
 
     Args:
         connection: the engine.
         transport: through TLS, where the connection began with it.
         tls_context: for STARTTLS.
+        last_words: when nothing can be sent any more, read on: the peer may have said why.
+        tap: is told of all octets.
     """
 
-    __slots__ = ("_broken", "_sending", "_stuck", "_tls_context", "_transport", "_waiting", "connection")
+    __slots__ = (
+        "_broken", "_ended", "_last_words", "_sending", "_stuck", "_tap", "_tls_context", "_transport", "_waiting",
+        "connection", "tls_failure",
+    )  # fmt: skip
 
     def __init__(
-        self, connection: ServerConnection, transport: Transport, tls_context: TlsContext | None = None
+        self,
+        connection: _Engine,
+        transport: Transport,
+        tls_context: Shaker | None = None,
+        *,
+        last_words: bool = False,
+        tap: Tap | None = None,
     ) -> None:
         self.connection = connection
         self._transport = transport
         self._tls_context = tls_context
+        self._last_words = last_words
+        self._tap = tap
         self._waiting = False  # for the peer
         self._sending = False
         self._broken = False  # nothing can be sent any more
+        self._ended = False  # nor received
         self._stuck = False  # because the peer takes nothing
+        self.tls_failure: BaseException | None = None
 
-    async def next_event(self) -> ServerEvent | None:
+    async def next_event(self) -> _Event | None:
         """The next event; None after the last one, when the connection is closed.
+
+        In a client, None is also the answer where the next move is the application's.
 
         Raises:
             LocalProtocolError: a question is open.
         """
         while True:
-            step = self.connection.next_event()
+            step: _Event | Wait = self.connection.next_event()
             if not isinstance(step, Wait):
                 return step
             # To send takes time, in which the engine may change its mind.
@@ -68,6 +150,10 @@ class Pump:
                 case Wait.CLOSED:
                     await self._close()
                     return None
+                case Wait.INTENT:
+                    if not self._broken:
+                        return None
+                    await self._read()  # or the application would go on, and nobody would notice
                 case Wait.REPLY | Wait.SEND:  # of which the latter has been done
                     raise LocalProtocolError("the open question was not answered")
                 case _:
@@ -78,6 +164,12 @@ class Pump:
         if self.connection.next_deadline() <= now:
             self.connection.handle_timeout(now)
         self._wake_if_closed(now)
+
+    def cut(self) -> None:
+        """Close the transport at once, whatever is under way."""
+        self._broken = self._ended = True
+        self._transport.wake()
+        self._transport.close()
 
     def shut_down(self, now: float) -> None:
         """Let the connection end in good order, as soon as it can."""
@@ -101,13 +193,17 @@ class Pump:
         if not octets:
             return False
         if not self._broken:
+            whole = b"".join(octets)
+            if self._tap is not None:
+                self._tap.sent(whole)
             self._waiting = self._sending = True
             try:
-                await self._transport.send_all(b"".join(octets))
+                await self._transport.send_all(whole)
             except trio.BrokenResourceError:
                 self._broken = True
+                self._ended = not self._last_words
             except trio.ClosedResourceError:
-                self._broken = self._stuck = True
+                self._broken = self._ended = self._stuck = True
             finally:
                 self._waiting = self._sending = False
         connection.data_sent(trio.current_time())
@@ -116,16 +212,18 @@ class Pump:
     async def _read(self) -> None:
         """Feed what the peer sends. The engine has read all it had, so it wants data now."""
         data = b""
-        if not self._broken:
+        if not self._ended:
             self._waiting = True
             try:
                 data = await self._transport.receive()
             except trio.BrokenResourceError:
-                self._broken = True
+                self._broken = self._ended = True
             except trio.ClosedResourceError:  # the engine has closed
                 return
             finally:
                 self._waiting = False
+            if self._tap is not None:
+                self._tap.received(data)
         self.connection.receive_data(data, trio.current_time())
 
     async def _shake_hands(self) -> None:
@@ -135,8 +233,9 @@ class Pump:
         self._waiting = True
         try:
             self._transport, info = await self._tls_context.shake_hands(transport)
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            self._broken = True  # nothing may be sent in the clear
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            self.tls_failure = error.__cause__
+            self._broken = self._ended = True  # nothing may be sent in the clear
             if self.connection.phase is Phase.TLS:
                 self.connection.tls_failed()
         else:

@@ -14,7 +14,9 @@ import contextlib
 import socket
 import ssl
 import struct
-from typing import Final, Protocol
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Final, Protocol, TypeVar
 
 import trio
 
@@ -23,6 +25,8 @@ READ_OCTETS: Final = 65536
 
 # RFC 8446 5.1: a record has at most 2^14 octets of content.
 _RECORD_OCTETS: Final = 16384
+
+_T = TypeVar("_T")
 
 _RESET: Final = struct.pack("ii", 1, 0)
 _QUICKACK: Final[int | None] = getattr(socket, "TCP_QUICKACK", None)
@@ -122,8 +126,50 @@ class SocketTransport:
             self.socket.setsockopt(level, option, value)
 
 
+class Timed(Protocol):
+    """What has deadlines: an engine."""
+
+    def next_deadline(self) -> float:
+        """When to call `handle_timeout`."""
+
+    def handle_timeout(self, now: float) -> None:
+        """So late it is."""
+
+
+class TimedTransport(SocketTransport):
+    """A socket whose waits end when `timed` says so; that is told then, and the wait ends as if woken."""
+
+    __slots__ = ("timed",)
+
+    def __init__(self, connected: socket.socket) -> None:
+        super().__init__(connected)
+        self.timed: Timed | None = None
+
+    async def receive(self) -> bytes:
+        """See `Transport`."""
+        return await self._in_time(super().receive)
+
+    async def send_all(self, octets: bytes) -> None:
+        """See `Transport`."""
+        await self._in_time(partial(super().send_all, octets))
+
+    async def _in_time(self, wait: Callable[[], Awaitable[_T]]) -> _T:
+        timed = self.timed
+        if timed is None:
+            return await wait()
+        with trio.CancelScope(deadline=timed.next_deadline()):
+            return await wait()
+        timed.handle_timeout(trio.current_time())
+        raise trio.ClosedResourceError
+
+
 class TlsTransport:
-    """The server's side of TLS over a socket. Use it after `shake_hands`.
+    """TLS over a socket. Use it after `shake_hands`.
+
+    Args:
+        below: the socket.
+        context: for our side.
+        name: of the server, where we are the client; None where we are the server.
 
     A peer that hangs up without a close_notify, as many do, has ended its stream like one that says so, and
     so has one whose records are broken. The end of the stream completes nothing in SMTP, so that a truncation
@@ -132,14 +178,14 @@ class TlsTransport:
 
     __slots__ = ("_below", "_incoming", "_outgoing", "tls")
 
-    def __init__(self, below: SocketTransport, context: ssl.SSLContext) -> None:
+    def __init__(self, below: SocketTransport, context: ssl.SSLContext, name: str | None = None) -> None:
         self._below = below
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
-        self.tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+        self.tls = context.wrap_bio(self._incoming, self._outgoing, server_side=name is None, server_hostname=name)
 
     async def shake_hands(self) -> None:
-        """Wait for the client's side of the handshake, and do ours.
+        """Wait for the peer's side of the handshake, and do ours.
 
         Raises:
             trio.BrokenResourceError: it failed.
@@ -157,9 +203,9 @@ class TlsTransport:
                 raise trio.BrokenResourceError from error
             else:
                 break
-        # What waits in TLS 1.3 are tickets. They go with what is sent next, as a client that does not read
-        # before it has written may block for them.
-        if self.tls.version() != "TLSv1.3":
+        # What waits at a server in TLS 1.3 are tickets. They go with what is sent next, as a client that does not
+        # read before it has written may block for them.
+        if not self.tls.server_side or self.tls.version() != "TLSv1.3":
             await self._flush()
         # The client may wait for the acknowledgement of its last message before it sends more.
         self._below.acknowledge_at_once()

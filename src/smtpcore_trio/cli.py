@@ -1,45 +1,45 @@
-"""The command ``smtpcore``.
+"""The command ``smtpcore``: its arguments, and what its parts have in common.
 
 ``smtpcore serve`` takes any mail on a loopback address, keeps it in a Maildir and sends none of it on: a
-server to try mail programs against.
+server to try mail programs against. ``smtpcore send`` sends a message: a client to try mail servers with.
+
+Nothing that has to be installed besides the engine is imported here, so that the command can say what is missing.
 """
 
 import argparse
-import contextlib
-import functools
+import importlib
 import importlib.metadata
 import logging
 import os
-import shlex
-import signal
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, TextIO
+from typing import Final, NoReturn, TextIO
 
-import attrs
-import trio
-
-from smtpcore import STANDARD, Limits, LocalProtocolError, Secret, ServerConfig, safe
-from smtpcore.extensions import AUTH, STARTTLS
-from smtpcore.sasl import LOGIN, PLAIN, Scram, ServerMechanism
-
-from ._capture import CaptureSession
-from .certificate import ensure
-from .credentials import Credentials
-from .maildir import Maildir
-from .server import Server, serve
-from .session import Facts
-from .tls import TlsContext
+from smtpcore import Limits, LocalProtocolError, safe
 
 # sysexits.h
 EX_OK: Final = 0
+EX_USAGE: Final = 64
+EX_DATAERR: Final = 65
+EX_NOINPUT: Final = 66
+EX_NOUSER: Final = 67
+EX_NOHOST: Final = 68
 EX_UNAVAILABLE: Final = 69
+EX_SOFTWARE: Final = 70
 EX_CANTCREAT: Final = 73
+EX_IOERR: Final = 74
+EX_TEMPFAIL: Final = 75
+EX_PROTOCOL: Final = 76
+EX_NOPERM: Final = 77
+EX_CONFIG: Final = 78
+EX_INTERRUPTED: Final = 130
 
-USERNAME: Final = "capture"
+PASSWORD_VARIABLE: Final = "SMTPCORE_PASSWORD"
 
-_EPILOG: Final = """\
+_EXTRA: Final = "relay"
+
+_SERVE_EPILOG: Final = """\
 exit status:
   0    drained after Ctrl-C or SIGTERM; a second one ends the program without waiting
   2    the arguments are wrong
@@ -47,9 +47,37 @@ exit status:
   73   the directory, or a file in it, cannot be made or read
 """
 
+_SEND_EPILOG: Final = """\
+TLS: port 465 begins with it (as with --tls). On port 587, and with --auth or --ca, STARTTLS is demanded (as with
+--starttls). Elsewhere STARTTLS is used where it is offered, whatever the certificate is. What is demanded is
+verified, unless --insecure is given.
+
+The password for --auth is read from --password-file, from the environment variable SMTPCORE_PASSWORD, or from
+the terminal; it is never an argument. For XOAUTH2 and OAUTHBEARER it is the token.
+
+Each recipient has a line on standard output: accepted, refused, unsent (certainly not taken; try again) or
+unknown (the connection was lost after the end of the message; it may have been taken).
+
+exit status, the first that holds:
+  75   for some recipient: not now (4xx), unsent or unknown; or the connection was lost before, or not now
+  69   the message was refused, or the server cannot be reached, greets nobody or does not offer STARTTLS
+  65   the message, or an address, needs what the server does not offer; or a message cannot hold it
+  67   some recipient was refused
+  64   the arguments are wrong
+  66   FILE cannot be read
+  68   there is no such host
+  70   an error in this program
+  74   FILE could not be read to its end
+  76   the server breaks the protocol, or TLS failed
+  77   the server does not let us log in
+  78   the file of --ca or --password-file cannot be used
+  130  interrupted
+  0    the message was accepted for every recipient
+"""
+
 
 class Unable(Exception):
-    """The program cannot start: a line for the user, and the exit status."""
+    """The program cannot do it: a line for the user, and the exit status."""
 
     def __init__(self, line: str, status: int) -> None:
         super().__init__(line)
@@ -62,13 +90,18 @@ class Console:
     def __init__(self, stream: TextIO) -> None:
         self._stream: TextIO | None = stream
 
-    def tell(self, text: str) -> None:
+    @property
+    def is_terminal(self) -> bool:
+        """Whether somebody looks at it."""
+        return self._stream is not None and self._stream.isatty()
+
+    def tell(self, text: str, end: str = "\n") -> None:
         """Write *text* and a line end."""
         if self._stream is None:
             return
         encoding = self._stream.encoding or "utf-8"
         try:
-            self._stream.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+            self._stream.write(text.encode(encoding, "backslashreplace").decode(encoding) + end)
             self._stream.flush()
         except OSError:
             self._stream = None
@@ -82,42 +115,73 @@ class SafeFormatter(logging.Formatter):
         return "\n    ".join(safe(line, 4096) for line in super().format(record).split("\n"))
 
 
+class Parser(argparse.ArgumentParser):
+    """A parser that ends the program with a status of its own when the arguments are wrong."""
+
+    usage_status = 2
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong."""
+        self.print_usage(sys.stderr)
+        self.exit(self.usage_status, f"{self.prog}: error: {message}\n")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; its exit status."""
-    parser = _parser()
-    options = parser.parse_args(arguments)
+    options, unknown = _parser().parse_known_args(arguments)
+    command: Parser = options.parser
+    if unknown:
+        command.error(f"unrecognized arguments: {' '.join(unknown)}")
     handler = logging.StreamHandler()
     handler.setFormatter(SafeFormatter("smtpcore: %(levelname)s: %(message)s"))
     logging.basicConfig(handlers=[handler], level=logging.WARNING)
     try:
-        limits = Limits(message_octets=options.max_octets)
-        # All but what is made on the first start, so that a mistake makes nothing.
-        ServerConfig(hostname=options.hostname, limits=limits)
+        part = importlib.import_module(options.module, __package__)
+        status: int = part.run(options, Console(sys.stdout))
+    except ModuleNotFoundError as missing:
+        if missing.name not in ("trio", "cryptography"):
+            raise
+        print(f"smtpcore: {missing.name} is missing: pip install 'smtpcore[{_EXTRA}]'", file=sys.stderr)
+        return EX_UNAVAILABLE
     except LocalProtocolError as error:
-        parser.error(str(error))
-    try:
-        trio.run(functools.partial(_run, options, limits, Console(sys.stdout)))
+        command.error(str(error))
     except Unable as unable:
         print(f"smtpcore: {unable}", file=sys.stderr)
         return unable.status
-    return EX_OK
+    return status
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="smtpcore", description="SMTP programs over the smtpcore engine.")
+def _parser() -> Parser:
+    parser = Parser(prog="smtpcore", description="SMTP programs over the smtpcore engine.")
     parser.add_argument("--version", action="version", version=f"smtpcore {_version()}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    command = commands.add_parser(
-        "serve",
-        help="take mail and keep it in a Maildir",
-        description=(
-            "Take any mail, keep it in a Maildir, and send none of it on. "
-            "On its first start it makes a certificate and a password, which it prints."
-        ),
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    _add_serve(
+        commands.add_parser(
+            "serve",
+            help="take mail and keep it in a Maildir",
+            description=(
+                "Take any mail, keep it in a Maildir, and send none of it on. "
+                "On its first start it makes a certificate and a password, which it prints."
+            ),
+            epilog=_SERVE_EPILOG,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
     )
-    add = command.add_argument
+    _add_send(
+        commands.add_parser(
+            "send",
+            help="send a message",
+            description="Send a message from a file, or one that is made for the purpose.",
+            epilog=_SEND_EPILOG,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+    )
+    return parser
+
+
+def _add_serve(parser: Parser) -> None:
+    parser.set_defaults(parser=parser, module="._serve")
+    add = parser.add_argument
     add("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
     add("--port", type=_port, default=2525, help="port to listen on, with STARTTLS (%(default)s); 0 for any")
     add("--tls-port", type=_port, metavar="PORT", help="port on which connections begin with TLS (none)")
@@ -134,7 +198,57 @@ def _parser() -> argparse.ArgumentParser:
     add("--require-auth", action="store_true", help="take no mail before AUTH")
     add("--new-password", action="store_true", help="make a new password, which replaces the one there is")
     add("--grace", type=_seconds, metavar="SECONDS", default=10.0, help="for draining, at most (%(default)s)")
-    return parser
+
+
+def _add_send(parser: Parser) -> None:
+    parser.usage_status = EX_USAGE
+    parser.set_defaults(parser=parser, module="._send")
+    parser.add_argument(
+        "server", metavar="HOST[:PORT]", help="where to; or the path of a Unix socket. Port 25, or as the options say"
+    )
+    parser.add_argument(
+        "file", metavar="FILE", nargs="?", help="the message, with LF or CRLF line ends; - is standard input"
+    )
+
+    add = parser.add_argument_group("envelope").add_argument
+    add("--from", dest="sender", required=True, metavar="ADDR", help="the reverse-path; <> for none")
+    add("--to", action="append", required=True, metavar="ADDR", help="a recipient; may be repeated")
+    add("--dsn-notify", metavar="WHEN", help="never, or a list of success, failure and delay")
+    add("--dsn-ret", choices=("full", "hdrs"), help="how much of the message a notification returns")
+    add("--dsn-envid", metavar="ID", help="the envelope's name in notifications")
+
+    add = parser.add_argument_group("message, where there is no FILE").add_argument
+    add("--subject", metavar="TEXT", help="(one that tells the time)")
+    add("--body", metavar="TEXT", help="(one line)")
+    add("--header", action="append", default=[], metavar="'NAME: VALUE'", help="a field, in place of ours of that name")
+
+    group = parser.add_argument_group("TLS")
+    mode = group.add_mutually_exclusive_group()
+    for option, text in (
+        ("--starttls", "demand STARTTLS"),
+        ("--tls", "begin with TLS (port 465)"),
+        ("--no-tls", "stay in the clear"),
+    ):
+        mode.add_argument(option, dest="mode", action="store_const", const=option, help=text)
+    add = group.add_argument
+    add("--ca", type=Path, metavar="FILE", help="certificates to trust, in place of the system's")
+    add("--server-name", metavar="NAME", help="whose certificate is wanted (HOST)")
+    add("--insecure", action="store_true", help="do not verify the certificate: anybody may read what is sent")
+
+    add = parser.add_argument_group("authentication").add_argument
+    add("--auth", metavar="USER", help="log in")
+    add("--password-file", type=Path, metavar="FILE", help="the password is its first line")
+    add("--mechanism", action="append", metavar="NAME", help="use no other; may be repeated (the strongest offered)")
+    add("--cleartext-auth", action="store_true", help="also without TLS: anybody on the way may read the password")
+
+    add = parser.add_argument_group("session").add_argument
+    add("--lmtp", action="store_true", help="speak LMTP (port 24)")
+    add("--helo", metavar="NAME", help="our name in EHLO (that of this host, or its address)")
+    add("--xclient", action="append", default=[], metavar="NAME=VALUE", help="for whom we speak; may be repeated")
+    add("--chunking", action="store_true", help="prefer BDAT to DATA")
+    add("--no-pipelining", action="store_true", help="await each reply")
+    add("--timeout", type=_wait, metavar="SECONDS", help="for each step (those of RFC 5321)")
+    add("-v", "--verbose", action="store_true", help="tell on standard error what is said, but for secrets")
 
 
 def _version() -> str:
@@ -158,166 +272,14 @@ def _seconds(text: str) -> float:
     return seconds
 
 
+def _wait(text: str) -> float:
+    seconds = _seconds(text)
+    if not seconds:
+        raise argparse.ArgumentTypeError("nothing is done in no time")
+    return seconds
+
+
 def _default_directory() -> Path:
     data = os.environ.get("XDG_DATA_HOME", "")
     # The XDG base directory specification: a path that is not absolute is to be ignored.
     return (Path(data) if os.path.isabs(data) else Path.home() / ".local" / "share") / "smtpcore"
-
-
-@attrs.frozen
-class Kept:
-    """What is in the directory."""
-
-    directory: Path
-    maildir: Maildir
-    certificate: Path
-    tls_context: TlsContext
-    credentials: Credentials
-    password: Secret | None
-
-    @classmethod
-    def open(cls, directory: Path, names: list[str], *, new_password: bool) -> "Kept":
-        """Make what is missing. *password* is None where it is not new.
-
-        Raises:
-            Unable: it cannot be made or read.
-        """
-        try:
-            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            maildir = Maildir(directory / "Maildir")
-            maildir.create()
-            certificate, key = directory / "certificate.pem", directory / "key.pem"
-            ensure(certificate, key, names)
-            tls_context = TlsContext.load(certificate, key)
-            path = directory / "credentials.json"
-            password = None
-            if new_password or not path.exists():
-                credentials, password = Credentials.create(USERNAME)
-                credentials.save(path)
-            else:
-                credentials = Credentials.load(path)
-        except (OSError, ValueError) as error:
-            raise Unable(f"cannot use {directory}: {error}", EX_CANTCREAT) from error
-        return cls(directory, maildir, certificate, tls_context, credentials, password)
-
-
-async def _run(options: argparse.Namespace, limits: Limits, console: Console) -> None:
-    async with contextlib.AsyncExitStack() as stack:
-        # From here on a signal waits until somebody looks.
-        signals = stack.enter_context(trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM))
-        # Before a password is made that nobody would see.
-        doors = await _listen(options, stack)
-        names = [options.hostname.strip("[]").removeprefix("IPv6:"), "localhost", "127.0.0.1", "::1"]
-        kept = Kept.open(options.directory, list(dict.fromkeys(names)), new_password=options.new_password)
-        config = ServerConfig(
-            hostname=options.hostname,
-            extensions=(*STANDARD, STARTTLS, AUTH),
-            mechanisms=_mechanisms(kept.credentials),
-            limits=limits,
-            tls_required=options.require_tls,
-            auth_required=options.require_auth,
-        )
-
-        def new_session(facts: Facts) -> CaptureSession:
-            return CaptureSession(facts, options.hostname, kept.maildir, kept.credentials, console.tell)
-
-        async with trio.open_nursery() as watch:
-            servers: list[Server] = []
-            async with trio.open_nursery() as nursery:
-                for listeners, implicit_tls in doors:
-                    start = functools.partial(
-                        serve, listeners, new_session, config,
-                        tls_context=kept.tls_context, implicit_tls=implicit_tls, grace=options.grace,
-                    )  # fmt: skip
-                    servers.append(await nursery.start(start))
-                console.tell(_welcome(kept, doors))
-                watch.start_soon(_drain_on_signal, signals, servers, console)
-            watch.cancel_scope.cancel()
-
-
-Door = tuple[list[trio.SocketListener], bool]
-
-
-async def _listen(options: argparse.Namespace, stack: contextlib.AsyncExitStack) -> list[Door]:
-    """Listeners, and whether their connections begin with TLS; *stack* closes them.
-
-    Raises:
-        Unable: an address cannot be listened on.
-    """
-    doors: list[Door] = []
-    for port, implicit_tls in ((options.port, False), (options.tls_port, True)):
-        if port is None:
-            continue
-        try:
-            listeners = await trio.open_tcp_listeners(port, host=options.host)
-        except OSError as error:
-            why = error.strerror or str(error)
-            raise Unable(f"cannot listen on {options.host} port {port}: {why}", EX_UNAVAILABLE) from error
-        for listener in listeners:
-            await stack.enter_async_context(listener)
-        doors.append((listeners, implicit_tls))
-    return doors
-
-
-async def _drain_on_signal(signals: AsyncIterator[int], servers: Sequence[Server], console: Console) -> None:
-    grace = None
-    async for _number in signals:
-        for server in servers:
-            server.drain(grace)
-        if connections := sum(server.connections for server in servers):
-            console.tell(f"draining {connections} connections; another Ctrl-C cuts them")
-        grace = 0.0
-
-
-def _mechanisms(credentials: Credentials) -> tuple[ServerMechanism, ...]:
-    scram = Scram(name="SCRAM-SHA-256", hash_name="sha256", seed=credentials.seed)
-    plus = Scram(name="SCRAM-SHA-256-PLUS", hash_name="sha256", seed=credentials.seed)
-    return (plus, scram, PLAIN, LOGIN)
-
-
-def _welcome(kept: Kept, doors: Sequence[Door]) -> str:
-    """What is where, and how to try it."""
-    password = "PASSWORD" if kept.password is None else kept.password.text()
-    lines = ["Mail to these addresses is kept, and goes nowhere else:", ""]
-    tries = []
-    for listeners, implicit_tls in doors:
-        for listener in listeners:
-            host, port = listener.socket.getsockname()[:2]
-            lines.append(f"  address      {_bracketed(host)}:{port}  {'TLS' if implicit_tls else 'STARTTLS'}")
-            tries += _tries(kept, _reachable(host), port, password, implicit_tls=implicit_tls)
-    shown = password if kept.password else "as shown when it was made; --new-password makes another"
-    lines += [
-        f"  messages     {kept.maildir.path}",
-        f"  certificate  {kept.certificate}",
-        f"  user         {' '.join(kept.credentials.names)}",
-        f"  password     {shown}",
-        "",
-        "To try it:",
-        "",
-    ]
-    return "\n".join([*lines, *(f"  {each}" for each in tries), "", "Ctrl-C ends it.", ""])
-
-
-def _tries(kept: Kept, host: str, port: int, password: str, *, implicit_tls: bool) -> list[str]:
-    """Lines for a shell that send a message."""
-    user = kept.credentials.names[0]
-    sender, recipient = "alice@example.org", "bob@example.org"
-    swaks = [
-        "swaks", "--server", host, "--port", str(port), "--tls-on-connect" if implicit_tls else "--tls",
-        "--auth", "PLAIN", "--auth-user", user, "--auth-password", password, "--from", sender, "--to", recipient,
-    ]  # fmt: skip
-    curl = [
-        "curl", "--url", f"{'smtps' if implicit_tls else 'smtp'}://{_bracketed(host)}:{port}", "--ssl-reqd",
-        "--cacert", str(kept.certificate), "--user", f"{user}:{password}",
-        "--mail-from", sender, "--mail-rcpt", recipient, "--upload-file", "-",
-    ]  # fmt: skip
-    return [shlex.join(swaks), r"printf 'Subject: try\r\n\r\nHello\r\n' | " + shlex.join(curl)]
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
-
-
-def _reachable(host: str) -> str:
-    """Where to find at home who listens everywhere."""
-    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)

@@ -8,8 +8,7 @@ import trio
 
 from smtpcore import SMTP, Dialect, Peer, Reply, ServerConfig, ServerConnection, TlsInfo
 
-from ._conversation import LOCAL_ERROR, Conversation, logger
-from ._pump import Pump
+from ._conversation import LOCAL_ERROR, Conversation, ServerPump, logger
 from ._transport import SocketTransport, Transport
 from .session import BaseSession, Facts, Session
 from .tls import TlsContext
@@ -88,7 +87,7 @@ class Server:
         self._max_connections = max_connections
         self._grace = grace
         self._auth_delay = auth_delay
-        self._pumps: set[Pump] = set()
+        self._pumps: set[ServerPump] = set()
         self._handshakes: set[trio.CancelScope] = set()
         self._accepting = trio.CancelScope()
         self._living = trio.CancelScope(shield=True)
@@ -188,7 +187,7 @@ class Server:
             transport, tls = shaken
 
         connection = ServerConnection(self._config, peer=peer, tls=tls, dialect=self._dialect)
-        pump = Pump(connection, transport, self._tls_context)
+        pump = ServerPump(connection, transport, self._tls_context)
         session: Session
         try:
             session = self._new_session(connection)

@@ -1,4 +1,4 @@
-"""TLS, the server's side: contexts, what a handshake told, and channel bindings."""
+"""TLS, both sides: contexts, what a handshake told, and channel bindings."""
 
 import hashlib
 import ssl
@@ -8,6 +8,7 @@ from typing import Final
 from weakref import WeakKeyDictionary
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from smtpcore import TlsInfo
@@ -67,6 +68,63 @@ class TlsContext:
             server_name=_asked_for.get(above.tls),
             channel_bindings=self.bindings,
         )
+
+
+class ClientTlsContext:
+    """An `ssl.SSLContext` for the client's side, and the name of the server that it is to find there.
+
+    Args:
+        context: whether it verifies is told in `TlsInfo.verified`.
+        name: a domain, or an IP address.
+    """
+
+    def __init__(self, context: ssl.SSLContext, name: str) -> None:
+        self.context = context
+        self.name = name
+
+    async def shake_hands(self, transport: SocketTransport) -> tuple[TlsTransport, TlsInfo]:
+        """Shake hands with the server behind *transport*.
+
+        Raises:
+            trio.BrokenResourceError: it failed.
+            trio.ClosedResourceError: *transport* was woken.
+        """
+        above = TlsTransport(transport, self.context, self.name)
+        await above.shake_hands()
+        cipher = above.tls.cipher()
+        return above, TlsInfo(
+            version=above.tls.version() or "",
+            cipher=cipher[0] if cipher else "",
+            server_name=self.name,
+            verified=self.context.verify_mode is ssl.CERT_REQUIRED and self.context.check_hostname,
+            channel_bindings=_shown(above.tls.getpeercert(binary_form=True)),
+        )
+
+
+def _shown(certificate: bytes | None) -> dict[str, bytes]:
+    """What binds to the certificate that a server has shown, which may be any octets where nothing verifies it."""
+    try:
+        return {} if certificate is None else channel_bindings(x509.load_der_x509_certificate(certificate))
+    except (ValueError, UnsupportedAlgorithm):
+        return {}
+
+
+def client_context(authority: Path | None = None, *, verify: bool = True) -> ssl.SSLContext:
+    """A context for `ClientTlsContext`.
+
+    Args:
+        authority: a PEM file with certificates to trust in place of the system's.
+        verify: demand a certificate that is valid, and is for the server's name.
+
+    Raises:
+        OSError: *authority* cannot be read, or holds no certificate (`ssl.SSLError`).
+    """
+    context = ssl.create_default_context(cafile=authority)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if not verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
 
 
 def _noting(previous: SniCallback | None) -> SniCallback:

@@ -1,6 +1,7 @@
 import doctest
 import traceback
 from types import ModuleType
+from typing import Any
 
 import pytest
 from hypothesis import given, strategies as st
@@ -22,7 +23,12 @@ def test_example_in_the_docstring() -> None:
 
 def test_all_is_all() -> None:
     public = {name for name, thing in vars(sasl).items() if name[0] != "_" and not isinstance(thing, ModuleType)}
-    assert set(sasl.__all__) == public - {"LocalProtocolError", "Secret", "suppress"}  # what `client_mechanisms` needs
+    assert set(sasl.__all__) == public - {
+        "Collection",
+        "LocalProtocolError",
+        "Secret",
+        "suppress",
+    }  # what `client_mechanisms` needs
 
 
 class Toy:
@@ -289,3 +295,20 @@ def test_clients_compare() -> None:
     assert sasl.PlainClient("tim", PASSWORD) == sasl.PlainClient("tim", Secret("hunter2"))
     assert sasl.PlainClient("tim", PASSWORD) != sasl.PlainClient("tim", Secret("hunter3"))
     assert len({*CLIENTS, *CLIENTS}) == len(CLIENTS)
+
+
+@pytest.mark.parametrize(
+    ("names", "binding"),
+    [
+        (["SCRAM-SHA-256"], {"SCRAM-SHA-256": False}),
+        (["SCRAM-SHA-256", "SCRAM-SHA-256-PLUS", "PLAIN"], {"SCRAM-SHA-256": True, "SCRAM-SHA-256-PLUS": False}),
+        ({"SCRAM-SHA-1", "SCRAM-SHA-256-PLUS"}, {"SCRAM-SHA-1": False, "SCRAM-SHA-256-PLUS": False}),
+        (None, {f"SCRAM-SHA-{bits}{plus}": not plus for bits in (1, 256) for plus in ("", "-PLUS")}),
+        ([], {}),
+    ],
+)
+def test_who_may_not_bind_does_not_say_that_it_could(names: Any, binding: dict[str, bool]) -> None:
+    made = sasl.client_mechanisms("alice", Secret("pencil"), names=names)
+    assert {each.name: each.could_bind for each in made if isinstance(each, sasl.ScramClient)} == binding
+    if names is not None:
+        assert {each.name for each in made} == set(names)

@@ -11,10 +11,10 @@ from collections.abc import Callable
 from typing import Any
 
 from _client_play import CRAM, ENVELOPE, NAME, PLAIN, TLS, TWO, Play, replayed
-from cuts import pieces
 from hypothesis import given, settings, strategies as st
 
 from smtpcore import LMTP, SMTP, ClientConfig, ClientLimits, LocalProtocolError, Phase, Quirk, Transaction, Wait
+from smtpcore.testing import pieces
 
 # --- what the application does -----------------------------------------------------------------------
 

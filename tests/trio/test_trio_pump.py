@@ -23,6 +23,7 @@ from smtpcore import (
     Peer,
     Phase,
     Question,
+    Quit,
     RcptTo,
     ServerConfig,
     ServerConnection,
@@ -180,6 +181,42 @@ async def test_broken_for_writing() -> None:
     events = await drive(Pump(connection(), stream))
     assert [type(event) for event in events] == [Connected, Hello, Closed]
     assert stream.happened == ["write", "read", "close"]
+
+
+async def test_last_words_are_heard() -> None:
+    """Of a peer to which nothing can be sent any more: what it said before it went."""
+    stream = BreaksAtWrite(b"EHLO a.example\r\n", b"NOOP\r\n", b"QUIT\r\n")
+    events = await drive(Pump(connection(), stream, last_words=True))
+    assert events[-2:] == [Quit(), Closed(Cause.QUIT)]
+    assert stream.happened == ["write", "read", "read", "read", "close"]
+
+
+class Tapped:
+    def __init__(self) -> None:
+        self.octets: list[bytes] = []
+
+    def sent(self, octets: bytes) -> None:
+        self.octets.append(b">" + octets)
+
+    def received(self, octets: bytes) -> None:
+        self.octets.append(b"<" + octets)
+
+
+async def test_tap() -> None:
+    tap = Tapped()
+    await drive(Pump(connection(), Recorder(b"QU", b"IT\r\n"), tap=tap))
+    assert [octets[:5] for octets in tap.octets] == [b">220 ", b"<QU", b"<IT\r\n", b">221 "]
+
+
+async def test_cut() -> None:
+    stream = Recorder(silent=True)
+    pump = Pump(connection(), stream)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(drive, pump)
+        await trio.testing.wait_all_tasks_blocked()
+        pump.cut()
+        pump.connection.close()
+    assert stream.happened == ["write", "read", "close", "close"]
 
 
 async def test_body_is_pulled() -> None:

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from smtpcore import TlsInfo
 from smtpcore_trio import TlsContext
 from smtpcore_trio._transport import SocketTransport
-from smtpcore_trio.tls import channel_bindings
+from smtpcore_trio.tls import _shown, channel_bindings, client_context
 
 Key = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey
 
@@ -129,3 +129,21 @@ def test_channel_bindings_of_an_old_certificate(old: hashes.HashAlgorithm, certi
             return certificate.public_bytes(Encoding.DER)
 
     assert channel_bindings(cast(x509.Certificate, Old())) == channel_bindings(certificate)
+
+
+def test_certificate_that_nobody_can_read(certificate: x509.Certificate) -> None:
+    """A client that verifies nothing may be shown anything."""
+    assert _shown(None) == _shown(b"junk") == {}
+    assert _shown(certificate.public_bytes(Encoding.DER)) == channel_bindings(certificate)
+
+
+@pytest.mark.catalogue("C9", "C11")
+def test_context_of_a_client(tmp_path: Path) -> None:
+    strict, loose = client_context(), client_context(verify=False)
+    assert strict.verify_mode is ssl.CERT_REQUIRED
+    assert strict.check_hostname
+    assert loose.verify_mode is ssl.CERT_NONE
+    for context in (strict, loose):
+        assert context.minimum_version is ssl.TLSVersion.TLSv1_2
+    with pytest.raises(OSError, match="No such file"):
+        client_context(tmp_path / "none.pem")

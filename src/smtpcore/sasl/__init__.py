@@ -56,6 +56,7 @@ Traceback (most recent call last):
 StopIteration
 """
 
+from collections.abc import Collection
 from contextlib import suppress
 
 from .._errors import LocalProtocolError
@@ -135,7 +136,9 @@ __all__ = [
 ]
 
 
-def client_mechanisms(username: str, password: Secret, authzid: str | None = None) -> tuple[ClientMechanism, ...]:
+def client_mechanisms(
+    username: str, password: Secret, authzid: str | None = None, *, names: Collection[str] | None = None
+) -> tuple[ClientMechanism, ...]:
     """All mechanisms that a password is good for, the strongest first.
 
     SCRAM is left out for a password with characters that Unicode 3.2 does not know, which it cannot
@@ -145,6 +148,8 @@ def client_mechanisms(username: str, password: Secret, authzid: str | None = Non
         username: whose password it is.
         password: UTF-8.
         authzid: whom to act as, if that is another; then those mechanisms that cannot say so are left out.
+        names: none but these. Filter here and not what is returned: a SCRAM whose -PLUS form is not among
+            them must not claim that it could bind, or a server that can will refuse it.
 
     Raises:
         LocalProtocolError: no server could accept a name or the password.
@@ -161,11 +166,13 @@ def client_mechanisms(username: str, password: Secret, authzid: str | None = Non
                 username=username,
                 password=password,
                 authzid=authzid,
-                could_bind=not plus,
+                could_bind=not plus and (names is None or f"SCRAM-SHA-{bits}-PLUS" in names),
             )
             for plus in ("-PLUS", "")
             for bits in (256, 1)
         ]
-    if authzid is not None:
-        return *mechanisms, plain
-    return *mechanisms, CramMd5Client(username, password), plain, LoginClient(username, password)
+    if authzid is None:
+        mechanisms += (CramMd5Client(username, password), plain, LoginClient(username, password))
+    else:
+        mechanisms.append(plain)
+    return tuple(each for each in mechanisms if names is None or each.name in names)

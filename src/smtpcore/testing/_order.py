@@ -4,15 +4,17 @@ RFC 5321 section 4.1.4 for the most part; the sections of the extensions where t
 The states are called as the phases of the engine are, but this file knows nothing of the engine.
 """
 
-from dataclasses import dataclass
+from typing import Final
 
-GREETS = {"SMTP": ("EHLO", "HELO"), "SUBMISSION": ("EHLO", "HELO"), "LMTP": ("LHLO",)}
+from .._value import value
 
-TRANSACTION = ("MAIL", "RCPT", "BDAT")
+GREETS: Final = {"SMTP": ("EHLO", "HELO"), "SUBMISSION": ("EHLO", "HELO"), "LMTP": ("LHLO",)}
+
+TRANSACTION: Final = ("MAIL", "RCPT", "BDAT")
 """States in which a mail transaction is open."""
 
 
-@dataclass(frozen=True)
+@value
 class Expected:
     """The code of the reply, and the state after it."""
 
@@ -20,13 +22,21 @@ class Expected:
     state: str
 
 
-@dataclass(frozen=True)
+@value
 class Given:
-    """What else matters: the protocol, whether TLS is active, whether the client has authenticated."""
+    """What else matters.
+
+    Args:
+        protocol: SMTP, SUBMISSION or LMTP.
+        tls: whether TLS is active.
+        authenticated: whether the client has logged in.
+        missing: verbs of extensions that the server does not have.
+    """
 
     protocol: str = "SMTP"
     tls: bool = False
     authenticated: bool = False
+    missing: frozenset[str] = frozenset()
 
 
 def expect(state: str, verb: str, yes: bool, given: Given) -> Expected:
@@ -36,6 +46,10 @@ def expect(state: str, verb: str, yes: bool, given: Given) -> Expected:
     """
     refused = Expected(550, state)
     out_of_order = Expected(503, state)
+
+    # RFC 5321 4.2.4: 502 for what is known and not implemented.
+    if verb.partition(" ")[0] in given.missing:
+        return Expected(502, state)
 
     # "The NOOP, HELP, EXPN, VRFY, and RSET commands can be used at any time during a session, or without previously
     # initializing a session."

@@ -1,42 +1,25 @@
-"""What the tests of the order of commands share: a session, its commands, and the check against the oracle."""
+"""A server connection whose every command is held against the order that the RFCs demand."""
 
-from _dialogue import QUESTIONS, TLS, Driver, accept_all, codes, config
-from rfc.order import Expected, Given, expect
+from typing import Final
 
-from smtpcore import (
-    LMTP,
-    SMTP,
-    SUBMISSION,
-    BodyBegin,
-    BodyEnd,
-    Closed,
-    Dialect,
-    Limits,
-    Phase,
-    Refused,
-    Reply,
-    ServerConnection,
-    ServerEvent,
-    Wait,
-)
-from smtpcore._machine import COMMAND_PHASES, Edge
-from smtpcore.extensions import AUTH, ETRN, STANDARD, STARTTLS, xclient, xforward
-from smtpcore.sasl import LOGIN
+from .._config import ServerConfig
+from .._dialect import SMTP, Dialect
+from .._events import BodyBegin, BodyEnd, Closed, Refused, ServerEvent, Wait
+from .._framing import Stray
+from .._limits import Limits
+from .._machine import COMMAND_PHASES, Edge, Phase
+from .._reply import Reply
+from .._server import ServerConnection
+from .._value import evolve
+from ..extensions import AUTH, Extension, xclient, xforward
+from ..sasl import LOGIN
+from ._order import Expected, Given, expect
+from ._server_driver import QUESTIONS, TLS, ServerDriver, accept_all, codes
 
-DIALECTS = (SMTP, SUBMISSION, LMTP)
-NO = Reply(550, "No")
-MANY = 10**6
+_NO: Final = Reply(550, "No")
+_MANY: Final = 10**6
 
-SETTINGS = config(
-    extensions=(*STANDARD, STARTTLS, AUTH, ETRN, xclient(lambda peer: True), xforward(lambda peer: True)),
-    mechanisms=(LOGIN,),
-    limits=Limits(errors=MANY, junk_commands=MANY, auth_attempts=MANY, unknown_before_hello=MANY),
-    cleartext_auth=True,
-    auth_required=False,
-    verify=True,
-)
-
-LINES = {
+LINES: Final = {
     "EHLO": "EHLO client.example",
     "HELO": "HELO client.example",
     "LHLO": "LHLO client.example",
@@ -59,9 +42,9 @@ LINES = {
     "TURN": "TURN",
     "FOO": "FOO",
 }
-"""A well-formed line for each verb, and for two that are none of this server's."""
+"""A well-formed line for each verb, and for two that no server has."""
 
-MALFORMED = {
+MALFORMED: Final = {
     "EHLO": "EHLO",
     "HELO": "HELO a b",
     "LHLO": "LHLO [1.2.3]",
@@ -80,7 +63,10 @@ MALFORMED = {
 }
 """The same where a malformed argument is possible; a malformed BDAT closes."""
 
-PATHS: dict[Phase, tuple[str, ...]] = {
+_BROUGHT: Final = frozenset({"STARTTLS", "AUTH", "BDAT", "ETRN", "XCLIENT", "XFORWARD"})
+"""The verbs above that extensions bring."""
+
+_PATHS: Final[dict[Phase, tuple[str, ...]]] = {
     Phase.HELLO: (),
     Phase.READY: ("hello",),
     Phase.MAIL: ("hello", "MAIL"),
@@ -89,28 +75,67 @@ PATHS: dict[Phase, tuple[str, ...]] = {
 }
 """How to come to each phase in which a command is read."""
 
-assert set(PATHS) == set(COMMAND_PHASES)
+assert set(_PATHS) == set(COMMAND_PHASES)
 
 
-class Session:
-    """A connection whose application says what the test wants it to say."""
+def _trusting(extension: Extension) -> Extension:
+    made = {"XCLIENT": xclient, "XFORWARD": xforward}.get(extension.keyword)
+    return extension if made is None else made(lambda peer: True)
 
-    def __init__(self, dialect: Dialect = SMTP) -> None:
+
+def lifted(config: ServerConfig) -> ServerConfig:
+    """*config* without what is no matter of order: limits on mistakes, and what it demands before a verb is taken."""
+    extensions = tuple(map(_trusting, config.extensions))
+    return evolve(
+        config,
+        extensions=extensions,
+        mechanisms=(LOGIN,) if AUTH in extensions else (),
+        limits=Limits(errors=_MANY, junk_commands=_MANY, auth_attempts=_MANY, unknown_before_hello=_MANY),
+        cleartext_auth=True,
+        tls_required=False,
+        auth_required=False,
+        verify=True,
+        stray=Stray.REJECT,
+    )
+
+
+class OrderSession:
+    """A connection whose application says what it is told to say, and whose replies and phases are checked.
+
+    What is wrong is raised as an `AssertionError`.
+
+    Args:
+        config: of the server. Its limits, its gates (TLS or AUTH before other verbs) and its mechanisms are
+            replaced, as `lifted` does.
+    """
+
+    def __init__(self, config: ServerConfig, dialect: Dialect = SMTP) -> None:
+        self.config = lifted(config)
         self.dialect = dialect
         self.yes = True
-        self.driver = Driver(SETTINGS, dialect=dialect, answer=self._answer)
+        self._last = False
+        self.driver = ServerDriver(self.config, dialect=dialect, answer=self._answer)
+        self.missing = _BROUGHT - {edge.input for edge in self.edges}
+
+    @property
+    def edges(self) -> tuple[Edge, ...]:
+        """The machine's table for this config."""
+        return self.config.plan(self.dialect).edges
 
     @property
     def conn(self) -> ServerConnection:
+        """The connection."""
         return self.driver.conn
 
     @property
     def phase(self) -> Phase:
+        """Where it stands."""
         return self.conn.phase
 
-    @property
-    def given(self) -> Given:
-        return Given(self.dialect.name, self.conn.tls is not None, self.conn.identity is not None)
+    def expected(self, verb: str, yes: bool = True) -> Expected:
+        """What the RFCs have the server do with a well-formed *verb* now, if its application says *yes*."""
+        given = Given(self.dialect.name, self.conn.tls is not None, self.conn.identity is not None, self.missing)
+        return expect(self.phase.name, verb, yes, given)
 
     def _answer(self, conn: ServerConnection, event: ServerEvent) -> None:
         if not isinstance(event, QUESTIONS):
@@ -119,13 +144,11 @@ class Session:
         if self.yes or (isinstance(event, BodyBegin) and self._last):
             accept_all(conn, event)
         else:
-            conn.reject(event, NO)
+            conn.reject(event, _NO)
 
-    _last = False
-
-    def go(self, phase: Phase) -> "Session":
-        """From the start to *phase*."""
-        for step in PATHS[phase]:
+    def go(self, phase: Phase) -> "OrderSession":
+        """From the start to *phase*, one in which a command is read."""
+        for step in _PATHS[phase]:
             self.send(LINES[self.dialect.hello[0] if step == "hello" else step])
         assert self.phase is phase
         return self
@@ -138,14 +161,14 @@ class Session:
 
     def command(self, verb: str, yes: bool) -> None:
         """Send *verb*, well-formed, and see that the engine does what the oracle says."""
-        phase, wanted = self.phase, expect(self.phase.name, verb, yes, self.given)
+        phase, wanted = self.phase, self.expected(verb, yes)
         self.yes, self._last = yes, verb == "BDAT LAST"
         replies, events = self.send(LINES[verb])
         self.yes = self._last = False
-        self.check(wanted, replies)
+        self._check(wanted, replies, verb)
         asked = [event for event in events if isinstance(event, QUESTIONS)]
         if wanted.code in (500, 502, 503):
-            assert not asked, "what is out of order is no question"
+            assert not asked, f"{verb} is out of order, and the application was asked {asked}"
             assert [event.reply.code for event in events if isinstance(event, Refused)] == [wanted.code]
             assert self.phase is phase
         if wanted.state == "CLOSED":
@@ -153,15 +176,15 @@ class Session:
 
     def malformed(self, verb: str) -> None:
         """Send *verb* with an argument that it cannot have: never a question, never a change."""
-        phase = self.phase
-        in_order = expect(phase.name, verb, True, self.given).code not in (500, 502, 503)
+        phase, wanted = self.phase, self.expected(verb)
         replies, events = self.send(MALFORMED[verb])
-        assert replies == [501 if in_order else expect(phase.name, verb, True, self.given).code]
+        assert replies == [wanted.code if wanted.code in (500, 502, 503) else 501], f"{replies} to malformed {verb}"
         assert not [event for event in events if isinstance(event, QUESTIONS)]
         assert self.phase is phase
 
-    def check(self, wanted: Expected, replies: list[int]) -> None:
-        assert (replies, self.phase.name) == ([wanted.code], wanted.state)
+    def _check(self, wanted: Expected, replies: list[int], said: str) -> None:
+        came = (replies, self.phase.name)
+        assert came == ([wanted.code], wanted.state), f"to {said} the server did {came}, and {wanted} is demanded"
         assert (self.driver.wait is Wait.CLOSED) == (wanted.state == "CLOSED")
         transaction = self.phase in (Phase.MAIL, Phase.RCPT, Phase.BDAT, Phase.BODY)
         assert (self.conn.envelope is not None) == transaction
@@ -170,13 +193,13 @@ class Session:
         """End the message after DATA. RFC 5321 4.1.1.4: whatever is said to it, the transaction is over."""
         self.yes = yes
         replies, events = self.send("a line\r\n.")
-        self.check(Expected(250 if yes else 550, "READY"), replies)
+        self._check(Expected(250 if yes else 550, "READY"), replies, "the final dot")
         assert isinstance(events[-1], BodyEnd)
 
     def spoil(self) -> None:
         """End a message that holds a bare LF: refused at its end, and nobody is asked."""
         replies, events = self.send("a\nb\r\n.")
-        self.check(Expected(554, "READY"), replies)
+        self._check(Expected(554, "READY"), replies, "a message with a bare LF")
         assert not [event for event in events if isinstance(event, BodyEnd)]
 
     def exchange(self, name: str, password: str, yes: bool) -> None:
@@ -184,10 +207,10 @@ class Session:
         self.yes = yes
         replies, _ = self.send(name)
         if name == "*":
-            return self.check(Expected(501, "READY"), replies)
+            return self._check(Expected(501, "READY"), replies, name)
         assert (replies, self.phase) == ([334], Phase.AUTH)
         replies, _ = self.send(password)
-        return self.check(Expected(501 if password == "*" else 235 if yes else 550, "READY"), replies)
+        return self._check(Expected(501 if password == "*" else 235 if yes else 550, "READY"), replies, password)
 
     def handshake(self, succeeds: bool) -> None:
         """The handshake's end. RFC 3207 4.2: the session begins anew; or ends."""
@@ -195,11 +218,5 @@ class Session:
             self.driver.handshake(TLS)
             assert (self.phase, self.conn.hello, self.conn.identity) == (Phase.HELLO, None, None)
         else:
-            self.conn.tls_failed()
-            self.driver.pump()
+            self.driver.fail_handshake()
             assert self.phase is Phase.CLOSED
-
-
-def edges_of(dialect: Dialect) -> tuple[Edge, ...]:
-    """The machine's table for *dialect*."""
-    return SETTINGS.plan(dialect).edges

@@ -1,0 +1,181 @@
+"""A server connection, pumped by hand: no socket, no clock, and all that came of it kept."""
+
+from collections.abc import Callable, Iterable
+from typing import Any, Final, get_args
+
+from .._config import ServerConfig
+from .._dialect import SMTP, Dialect
+from .._events import BodyChunk, Deviation, Peer, Question, SecretWanted, ServerEvent, TlsInfo, Wait
+from .._reply import EnhancedStatus, Reply
+from .._server import Acceptable, ServerConnection
+
+HOSTNAME: Final = "mx.example.org"
+PEER: Final = Peer("192.0.2.7", 40025)
+TLS: Final = TlsInfo("TLSv1.3", "TLS_AES_128_GCM_SHA256")
+CONFIG: Final = ServerConfig(hostname=HOSTNAME)
+ACCEPTABLE: Final = get_args(Acceptable)
+QUESTIONS: Final = get_args(Question)
+
+Answer = Callable[[ServerConnection, ServerEvent], None]
+"""What an application does about an event: it answers it, where it is a question."""
+
+
+def accept_all(conn: ServerConnection, event: ServerEvent) -> None:
+    """Say yes to every question; know no user."""
+    if isinstance(event, ACCEPTABLE):
+        conn.accept(event)
+    elif isinstance(event, SecretWanted):
+        conn.provide(event, None)
+
+
+class ServerDriver:
+    """Pumps a server connection as an adapter would, and keeps what it says.
+
+    Args:
+        config: of the server; by default one called ``mx.example.org``.
+        answer: is given each event as it comes, and answers the questions.
+        start: pump, so that the client is greeted.
+        now: the time then.
+    """
+
+    def __init__(
+        self,
+        config: ServerConfig = CONFIG,
+        *,
+        dialect: Dialect = SMTP,
+        peer: Peer = PEER,
+        tls: TlsInfo | None = None,
+        answer: Answer = accept_all,
+        start: bool = True,
+        now: float = 0.0,
+    ) -> None:
+        self.conn = ServerConnection(config, peer=peer, tls=tls, dialect=dialect)
+        self.answer = answer
+        self.events: list[ServerEvent] = []
+        self.out = b""
+        self.now = now
+        self.wait: Wait | None = None
+        self._read = 0
+        if start:
+            self.pump()
+
+    def pump(self) -> Wait:
+        """Take events until there is nothing left to do; send all that is to be sent."""
+        while True:
+            event = self.conn.next_event()
+            if not isinstance(event, Wait):
+                self.note(event)
+                continue
+            self.flush()
+            if event is not Wait.SEND:
+                self.wait = event
+                return event
+
+    def note(self, event: ServerEvent) -> None:
+        """An event came."""
+        self.events.append(event)
+        self.answer(self.conn, event)
+
+    def flush(self) -> None:
+        """Send what is to be sent."""
+        out = b"".join(self.conn.data_to_send(self.now))
+        if out and self.transmit(out):
+            self.conn.data_sent(self.now)
+
+    def transmit(self, octets: bytes) -> bool:
+        """Let *octets* leave; whether they did."""
+        self.out += octets
+        return True
+
+    def feed(self, data: bytes, cut: int | None = None) -> bytes:
+        """Let the client send *data*, in pieces of *cut* octets; what the server says to it."""
+        before = len(self.out)
+        size = cut or len(data) or 1
+        for start in range(0, len(data), size):
+            self.conn.receive_data(data[start : start + size], self.now)
+            self.pump()
+        return self.out[before:]
+
+    def say(self, *lines: str) -> bytes:
+        """Let the client send *lines*; what the server says to them."""
+        return self.feed("".join(f"{line}\r\n" for line in lines).encode())
+
+    def codes(self, *lines: str) -> list[str]:
+        """Let the client send *lines*; the codes of the replies, one each."""
+        return codes(self.say(*lines))
+
+    def eof(self) -> None:
+        """Let the client close its side."""
+        self.conn.receive_data(b"", self.now)
+        self.pump()
+
+    def handshake(self, tls: TlsInfo = TLS) -> None:
+        """Let the handshake succeed that the server waits for."""
+        self.conn.tls_started(tls)
+        self.pump()
+
+    def fail_handshake(self) -> None:
+        """Let the handshake fail that the server waits for."""
+        self.conn.tls_failed()
+        self.pump()
+
+    def at(self, now: float) -> Wait:
+        """Let it be *now*."""
+        self.now = now
+        self.conn.handle_timeout(now)
+        return self.pump()
+
+    def seen(self, *kinds: type) -> list[Any]:
+        """The events of *kinds*."""
+        return [event for event in self.events if isinstance(event, kinds)]
+
+    def fresh(self) -> bytes:
+        """What the server has said since the last call."""
+        out, self._read = self.out[self._read :], len(self.out)
+        return out
+
+    @property
+    def body(self) -> bytes:
+        """All octets of messages that came out."""
+        return b"".join(event.data for event in self.seen(BodyChunk))
+
+
+def codes(out: bytes) -> list[str]:
+    """The code of each reply in *out*, and the enhanced one where there is one."""
+    found = []
+    for line in out.decode().split("\r\n")[:-1]:
+        if line[3] == " ":
+            words = line.split(" ")
+            found.append(" ".join(words[:2]) if len(words) > 1 and _is_enhanced(words[1]) else words[0])
+    return found
+
+
+def joined(events: Iterable[ServerEvent]) -> list[ServerEvent]:
+    """*events* with neighbouring chunks of a message as one, and without reports of early input.
+
+    How a message is cut, and whether input was early, is all that may depend on how the octets came.
+    """
+    kept: list[ServerEvent] = []
+    for event in events:
+        if isinstance(event, BodyChunk) and kept and isinstance(kept[-1], BodyChunk):
+            kept[-1] = BodyChunk(kept[-1].data + event.data)
+        elif event != Deviation("early input"):
+            kept.append(event)
+    return kept
+
+
+def read_reply(text: str) -> Reply:
+    """``550 5.1.1 No such user`` as a reply.
+
+    Raises:
+        LocalProtocolError: the code is none.
+    """
+    code, _, rest = text.partition(" ")
+    status, _, after = rest.partition(" ")
+    if _is_enhanced(status):
+        return Reply(int(code), after, EnhancedStatus.parse(status))
+    return Reply(int(code), rest)
+
+
+def _is_enhanced(word: str) -> bool:
+    return word.count(".") == 2 and word.replace(".", "").isdigit()

@@ -1,0 +1,201 @@
+"""``smtpcore serve``: take any mail, keep it in a Maildir, and send none of it on."""
+
+import argparse
+import contextlib
+import functools
+import shlex
+import signal
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Final
+
+import attrs
+import trio
+
+from smtpcore import STANDARD, Limits, Secret, ServerConfig
+from smtpcore.extensions import AUTH, STARTTLS
+from smtpcore.sasl import LOGIN, PLAIN, Scram, ServerMechanism
+
+from ._capture import CaptureSession
+from .certificate import ensure
+from .cli import EX_CANTCREAT, EX_OK, EX_UNAVAILABLE, Console, Unable
+from .credentials import Credentials
+from .maildir import Maildir
+from .server import Server, serve
+from .session import Facts
+from .tls import TlsContext
+
+USERNAME: Final = "capture"
+
+
+def run(options: argparse.Namespace, console: Console) -> int:
+    """Serve until a signal; the exit status.
+
+    Raises:
+        Unable: it cannot start.
+        LocalProtocolError: an option's value is wrong.
+    """
+    limits = Limits(message_octets=options.max_octets)
+    # All but what is made on the first start, so that a mistake makes nothing.
+    ServerConfig(hostname=options.hostname, limits=limits)
+    trio.run(functools.partial(_run, options, limits, console))
+    return EX_OK
+
+
+@attrs.frozen
+class Kept:
+    """What is in the directory."""
+
+    directory: Path
+    maildir: Maildir
+    certificate: Path
+    tls_context: TlsContext
+    credentials: Credentials
+    password: Secret | None
+
+    @classmethod
+    def open(cls, directory: Path, names: list[str], *, new_password: bool) -> "Kept":
+        """Make what is missing. *password* is None where it is not new.
+
+        Raises:
+            Unable: it cannot be made or read.
+        """
+        try:
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            maildir = Maildir(directory / "Maildir")
+            maildir.create()
+            certificate, key = directory / "certificate.pem", directory / "key.pem"
+            ensure(certificate, key, names)
+            tls_context = TlsContext.load(certificate, key)
+            path = directory / "credentials.json"
+            password = None
+            if new_password or not path.exists():
+                credentials, password = Credentials.create(USERNAME)
+                credentials.save(path)
+            else:
+                credentials = Credentials.load(path)
+        except (OSError, ValueError) as error:
+            raise Unable(f"cannot use {directory}: {error}", EX_CANTCREAT) from error
+        return cls(directory, maildir, certificate, tls_context, credentials, password)
+
+
+async def _run(options: argparse.Namespace, limits: Limits, console: Console) -> None:
+    async with contextlib.AsyncExitStack() as stack:
+        # From here on a signal waits until somebody looks.
+        signals = stack.enter_context(trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM))
+        # Before a password is made that nobody would see.
+        doors = await _listen(options, stack)
+        names = [options.hostname.strip("[]").removeprefix("IPv6:"), "localhost", "127.0.0.1", "::1"]
+        kept = Kept.open(options.directory, list(dict.fromkeys(names)), new_password=options.new_password)
+        config = ServerConfig(
+            hostname=options.hostname,
+            extensions=(*STANDARD, STARTTLS, AUTH),
+            mechanisms=_mechanisms(kept.credentials),
+            limits=limits,
+            tls_required=options.require_tls,
+            auth_required=options.require_auth,
+        )
+
+        def new_session(facts: Facts) -> CaptureSession:
+            return CaptureSession(facts, options.hostname, kept.maildir, kept.credentials, console.tell)
+
+        async with trio.open_nursery() as watch:
+            servers: list[Server] = []
+            async with trio.open_nursery() as nursery:
+                for listeners, implicit_tls in doors:
+                    start = functools.partial(
+                        serve, listeners, new_session, config,
+                        tls_context=kept.tls_context, implicit_tls=implicit_tls, grace=options.grace,
+                    )  # fmt: skip
+                    servers.append(await nursery.start(start))
+                console.tell(_welcome(kept, doors))
+                watch.start_soon(_drain_on_signal, signals, servers, console)
+            watch.cancel_scope.cancel()
+
+
+Door = tuple[list[trio.SocketListener], bool]
+
+
+async def _listen(options: argparse.Namespace, stack: contextlib.AsyncExitStack) -> list[Door]:
+    """Listeners, and whether their connections begin with TLS; *stack* closes them.
+
+    Raises:
+        Unable: an address cannot be listened on.
+    """
+    doors: list[Door] = []
+    for port, implicit_tls in ((options.port, False), (options.tls_port, True)):
+        if port is None:
+            continue
+        try:
+            listeners = await trio.open_tcp_listeners(port, host=options.host)
+        except OSError as error:
+            why = error.strerror or str(error)
+            raise Unable(f"cannot listen on {options.host} port {port}: {why}", EX_UNAVAILABLE) from error
+        for listener in listeners:
+            await stack.enter_async_context(listener)
+        doors.append((listeners, implicit_tls))
+    return doors
+
+
+async def _drain_on_signal(signals: AsyncIterator[int], servers: Sequence[Server], console: Console) -> None:
+    grace = None
+    async for _number in signals:
+        for server in servers:
+            server.drain(grace)
+        if connections := sum(server.connections for server in servers):
+            console.tell(f"draining {connections} connections; another Ctrl-C cuts them")
+        grace = 0.0
+
+
+def _mechanisms(credentials: Credentials) -> tuple[ServerMechanism, ...]:
+    scram = Scram(name="SCRAM-SHA-256", hash_name="sha256", seed=credentials.seed)
+    plus = Scram(name="SCRAM-SHA-256-PLUS", hash_name="sha256", seed=credentials.seed)
+    return (plus, scram, PLAIN, LOGIN)
+
+
+def _welcome(kept: Kept, doors: Sequence[Door]) -> str:
+    """What is where, and how to try it."""
+    password = "PASSWORD" if kept.password is None else kept.password.text()
+    lines = ["Mail to these addresses is kept, and goes nowhere else:", ""]
+    tries = []
+    for listeners, implicit_tls in doors:
+        for listener in listeners:
+            host, port = listener.socket.getsockname()[:2]
+            lines.append(f"  address      {_bracketed(host)}:{port}  {'TLS' if implicit_tls else 'STARTTLS'}")
+            tries += _tries(kept, _reachable(host), port, password, implicit_tls=implicit_tls)
+    shown = password if kept.password else "as shown when it was made; --new-password makes another"
+    lines += [
+        f"  messages     {kept.maildir.path}",
+        f"  certificate  {kept.certificate}",
+        f"  user         {' '.join(kept.credentials.names)}",
+        f"  password     {shown}",
+        "",
+        "To try it:",
+        "",
+    ]
+    return "\n".join([*lines, *(f"  {each}" for each in tries), "", "Ctrl-C ends it.", ""])
+
+
+def _tries(kept: Kept, host: str, port: int, password: str, *, implicit_tls: bool) -> list[str]:
+    """Lines for a shell that send a message."""
+    user = kept.credentials.names[0]
+    sender, recipient = "alice@example.org", "bob@example.org"
+    swaks = [
+        "swaks", "--server", host, "--port", str(port), "--tls-on-connect" if implicit_tls else "--tls",
+        "--auth", "PLAIN", "--auth-user", user, "--auth-password", password, "--from", sender, "--to", recipient,
+    ]  # fmt: skip
+    curl = [
+        "curl", "--url", f"{'smtps' if implicit_tls else 'smtp'}://{_bracketed(host)}:{port}", "--ssl-reqd",
+        "--cacert", str(kept.certificate), "--user", f"{user}:{password}",
+        "--mail-from", sender, "--mail-rcpt", recipient, "--upload-file", "-",
+    ]  # fmt: skip
+    return [shlex.join(swaks), r"printf 'Subject: try\r\n\r\nHello\r\n' | " + shlex.join(curl)]
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _reachable(host: str) -> str:
+    """Where to find at home who listens everywhere."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)

@@ -1,0 +1,511 @@
+"""`connect`, and the client that it makes: one connection to a server, for any number of messages.
+
+Nothing here knows a rule of SMTP: the engine does. A client moves octets, and turns the engine's events into
+what its methods return or raise.
+"""
+
+import contextlib
+import enum
+import errno
+import io
+import socket
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from functools import partial
+from ipaddress import ip_address
+from types import TracebackType
+from typing import BinaryIO, Final, ParamSpec, Protocol, Self, TypeVar
+
+import trio
+
+from smtpcore import (
+    SMTP,
+    AddressLiteral,
+    Answer,
+    AuthDone,
+    Capabilities,
+    Cause,
+    ClientConfig,
+    ClientConnection,
+    ClientEvent,
+    Closed,
+    Command,
+    Dialect,
+    Domain,
+    Envelope,
+    GrammarError,
+    Greeting,
+    HelloDone,
+    Outcome,
+    Phase,
+    Reply,
+    TlsInfo,
+    Transaction,
+    TransactionDone,
+    Wait,
+)
+from smtpcore.sasl import ClientMechanism
+
+from ._pump import Pump, Tap
+from ._transport import TimedTransport, Transport
+from .server import plain_address
+from .tls import ClientTlsContext, client_context
+
+BLOCK_OCTETS: Final = 65536
+"""Of a message that are given to the engine at a time."""
+
+Message = bytes | BinaryIO | AsyncIterator[bytes]
+"""The octets of a message: all of them, a file open for reading, or as they come."""
+
+ClientPump = Pump[ClientConnection, ClientEvent]
+
+_Event = TypeVar("_Event")
+_P = ParamSpec("_P")
+
+
+class TlsMode(enum.Enum):
+    """What a client does about TLS."""
+
+    NONE = "speak in the clear"
+    OPPORTUNISTIC = "STARTTLS where it is offered; whose certificate that is does not matter by default"
+    REQUIRED = "STARTTLS, or no mail"
+    IMPLICIT = "begin with TLS (RFC 8314 section 3)"
+
+
+class ClientError(Exception):
+    """Why a client could not do what it was asked for."""
+
+
+class Disconnected(ClientError):
+    """The connection is gone. *closed* says why; of a handshake that failed the cause is the exception."""
+
+    def __init__(self, closed: Closed) -> None:
+        word = f": {closed.reply}" if closed.reply is not None else ""
+        detail = f" ({closed.detail})" if closed.detail else ""
+        super().__init__((closed.violation or closed.cause).value + detail + word)
+        self.closed = closed
+
+
+class Rejected(ClientError):
+    """The server has said no to *what*."""
+
+    def __init__(self, what: str, reply: Reply) -> None:
+        super().__init__(f"{what}: {reply}")
+        self.reply = reply
+
+
+class NotOffered(ClientError):
+    """The server does not offer what is needed: STARTTLS, or a mechanism that may be used now."""
+
+
+class Watcher(Tap, Protocol):
+    """What is told of all that happens on a connection."""
+
+    def happened(self, event: ClientEvent) -> None:
+        """This is an event of the engine's."""
+
+    def secured(self, info: TlsInfo) -> None:
+        """From here on octets pass through TLS."""
+
+
+async def connect(
+    host: str,
+    port: int,
+    *,
+    tls: TlsMode = TlsMode.OPPORTUNISTIC,
+    context: ssl.SSLContext | None = None,
+    server_name: str | None = None,
+    hello: str | None = None,
+    config: ClientConfig | None = None,
+    dialect: Dialect = SMTP,
+    connect_seconds: float = 30.0,
+    watcher: Watcher | None = None,
+) -> "SMTPClient":
+    """Connect to a server, greet it, and begin with TLS as *tls* says.
+
+    To end the connection well is to use the client by ``async with``.
+
+    Args:
+        host: a domain or an IP address, all addresses of which are tried.
+        port: 25 for SMTP, 587 or 465 (`TlsMode.IMPLICIT`) for submission.
+        tls: OPPORTUNISTIC suits mail between servers. Who sends a password wants REQUIRED or IMPLICIT.
+        context: without one, OPPORTUNISTIC takes any certificate, and the others only one that is valid and is
+            for *server_name*.
+        server_name: whose certificate is wanted; by default *host*.
+        hello: our name for EHLO: a domain or an address literal; by default the best that this host knows.
+        config, dialect: of the connection.
+        connect_seconds: for the connection itself, before the engine's deadlines begin.
+        watcher: is told of all that happens.
+
+    Raises:
+        OSError: there is no connection: `TimeoutError`, `socket.gaierror` and others.
+        Rejected: the server does not greet us.
+        NotOffered: TLS is required and is not offered.
+        Disconnected: the connection was lost, or TLS failed.
+    """
+    connected = await dial(host, port, connect_seconds)
+    return await converse(
+        connected,
+        server_name or host,
+        tls=tls,
+        context=context,
+        hello=hello,
+        config=config,
+        dialect=dialect,
+        watcher=watcher,
+    )
+
+
+async def dial(host: str, port: int, seconds: float = 30.0) -> socket.socket:
+    """A socket that is connected to one of the addresses of *host*.
+
+    Raises:
+        OSError: there is none within *seconds*: `TimeoutError`, `socket.gaierror` and others.
+    """
+    return await _dialled(partial(trio.open_tcp_stream, host, port), seconds)
+
+
+async def dial_unix(path: str, seconds: float = 30.0) -> socket.socket:
+    """As `dial`, for a Unix socket, such as LMTP is often spoken over."""
+    return await _dialled(partial(trio.open_unix_socket, path), seconds)
+
+
+async def _dialled(open_stream: Callable[[], Awaitable[trio.SocketStream]], seconds: float) -> socket.socket:
+    try:
+        with trio.fail_after(seconds):
+            stream = await open_stream()
+    except trio.TooSlowError:
+        raise TimeoutError(errno.ETIMEDOUT, f"no connection within {seconds:g} s") from None
+    return socket.socket(fileno=stream.socket.detach())
+
+
+async def converse(
+    connected: socket.socket,
+    server_name: str,
+    *,
+    tls: TlsMode = TlsMode.OPPORTUNISTIC,
+    context: ssl.SSLContext | None = None,
+    hello: str | None = None,
+    config: ClientConfig | None = None,
+    dialect: Dialect = SMTP,
+    watcher: Watcher | None = None,
+) -> "SMTPClient":
+    """As `connect`, over a stream socket that is connected already, which becomes the client's."""
+    with contextlib.ExitStack() as undo:
+        undo.callback(connected.close)
+        config = config or ClientConfig()
+        if context is None:
+            context = client_context(verify=tls is not TlsMode.OPPORTUNISTIC)
+        secure = ClientTlsContext(context, server_name.partition("%")[0].removesuffix("."))
+        below = TimedTransport(connected)
+        transport: Transport = below
+        info: TlsInfo | None = None
+        if tls is TlsMode.IMPLICIT:
+            transport, info = await _shake_hands(secure, below, config.timeouts.tls)
+            if watcher is not None:
+                watcher.secured(info)
+        connection = ClientConnection(config, tls=info, dialect=dialect)
+        below.timed = connection
+        pump = ClientPump(connection, transport, secure, last_words=True, tap=watcher)
+        client = SMTPClient(pump, hello or our_name(connected), watcher)
+        await client._begin(tls)
+        undo.pop_all()
+        return client
+
+
+async def _shake_hands(secure: ClientTlsContext, below: TimedTransport, seconds: float) -> tuple[Transport, TlsInfo]:
+    with trio.move_on_after(seconds):
+        try:
+            return await secure.shake_hands(below)
+        except trio.BrokenResourceError as error:
+            raise Disconnected(Closed(Cause.TLS_FAILED)) from error.__cause__
+    raise Disconnected(Closed(Cause.TIMED_OUT, "tls"))
+
+
+class SMTPClient:
+    """A connection to a server, made by `connect`; for one task at a time.
+
+    Whatever ends a method early, such as its cancellation, closes the connection.
+    """
+
+    def __init__(self, pump: ClientPump, name: str, watcher: Watcher | None) -> None:
+        self.connection = pump.connection
+        """The engine, to look at."""
+        self.greeting: Reply | None = None
+        self.closed: Closed | None = None
+        """Why the connection is gone."""
+        self.transaction: Transaction | None = None
+        """The last one: what became of it is known here also when `send` did not return."""
+        self._pump = pump
+        self._name = name
+        self._watcher = watcher
+        self._busy = False
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the server offers now."""
+        return self.connection.capabilities
+
+    @property
+    def tls(self) -> TlsInfo | None:
+        """What the TLS layer said; None in the clear."""
+        return self.connection.tls
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if kind is None:
+            await self.quit()
+        else:
+            self.close()
+
+    # --- what a client can be asked for --------------------------------------------------------------
+
+    async def hello(self, name: str | None = None) -> Reply:
+        """Say EHLO, HELO or LHLO anew; `connect` has said it.
+
+        Raises:
+            Rejected: the server says no.
+            Disconnected: see there.
+        """
+        with self._at_work():
+            verb = self.connection.hello(name or self._name).verb
+            return _positive(verb, (await self._until(HelloDone)).reply)
+
+    async def start_tls(self) -> TlsInfo:
+        """Say STARTTLS, shake hands, and greet the server anew; `connect` has done so where that was wanted.
+
+        Raises:
+            Rejected: the server says no; the connection is as it was.
+            Disconnected: the handshake failed, or see there.
+        """
+        with self._at_work():
+            self.connection.start_tls()
+            _positive("STARTTLS", (await self._until(Answer)).reply)
+            while self.closed is None and self.connection.phase is Phase.TLS:
+                await self._next()
+            if self.closed is not None:
+                raise Disconnected(self.closed) from self._pump.tls_failure
+            info = self.connection.tls
+            assert info is not None
+            if self._watcher is not None:
+                self._watcher.secured(info)
+        await self.hello()
+        return info
+
+    async def authenticate(self, mechanisms: Sequence[ClientMechanism]) -> Reply:
+        """Log in by the strongest of *mechanisms* that the server offers and the config permits now.
+
+        Raises:
+            NotOffered: there is none.
+            Rejected: the server says no.
+            Disconnected: see there.
+        """
+        with self._at_work():
+            mechanism = self.connection.choose(mechanisms)
+            if mechanism is None:
+                offered = ", ".join(self.capabilities.mechanisms) or "none"
+                raise NotOffered(f"no mechanism that may be used now is offered (offered: {offered})")
+            self.connection.authenticate(mechanism)
+            return _positive(f"AUTH {mechanism.name}", (await self._until(AuthDone)).reply)
+
+    async def send(self, envelope: Envelope, message: Message) -> tuple[Outcome, ...]:
+        """Send a message; what became of it for each recipient, in their order.
+
+        That the connection is lost is no exception here: it is in the outcomes, and then in `closed`.
+
+        Args:
+            envelope: `ClientConnection.divide` makes several of one that is too large for the server.
+            message: is read as the server takes it, and is not read at all when nobody is to get it.
+
+        Raises:
+            LocalProtocolError: the envelope, or the message, cannot be sent as it is.
+            Disconnected: the connection was gone before.
+            Exception: whatever reading *message* raises; the server gets no end of it then.
+        """
+        blocks = _blocks(message)
+        with self._at_work():
+            transaction = self.transaction = self.connection.send(envelope)
+            failure: Exception | None = None
+            while not isinstance(event := await self._next(), TransactionDone):
+                if event is not None:
+                    continue
+                if self.closed is not None:  # by another task
+                    break
+                # It is our move, and there is only one.
+                try:
+                    octets = await anext(blocks, None)
+                    if octets is None:
+                        self.connection.end_body(transaction)
+                    else:
+                        self.connection.send_body(transaction, octets)
+                except Exception as error:
+                    failure = error
+                    self.connection.abort(transaction)
+            await self._settle()
+            if failure is not None:
+                raise failure
+            return transaction.outcomes
+
+    async def noop(self) -> Reply:
+        """Say NOOP."""
+        return await self.ask(self.connection.noop)
+
+    async def reset(self) -> Reply:
+        """Say RSET."""
+        return await self.ask(self.connection.reset)
+
+    async def xclient(self, attributes: Mapping[str, str | None]) -> Reply:
+        """Say XCLIENT, for whom this is, and greet the server anew.
+
+        Raises:
+            Rejected: the server says no.
+            Disconnected: see there.
+        """
+        reply = _positive("XCLIENT", await self.ask(self.connection.xclient, attributes))
+        await self.hello()
+        return reply
+
+    async def ask(self, intent: Callable[_P, Command], *arguments: _P.args, **options: _P.kwargs) -> Reply:
+        """The reply to a command, such as ``client.ask(client.connection.verify, "tim")``; it may say no.
+
+        Raises:
+            LocalProtocolError: it cannot be sent now, or not at all.
+            Disconnected: see there.
+        """
+        with self._at_work():
+            intent(*arguments, **options)
+            return (await self._until(Answer)).reply
+
+    async def quit(self) -> None:
+        """Say QUIT, wait for the reply for a while, and close the connection, if it is not."""
+        if self.closed is not None:
+            return
+        with self._at_work():
+            self.connection.quit()
+            while self.closed is None:
+                await self._next()
+
+    def close(self) -> None:
+        """Close the connection at once. A message that is being sent is not completed by that."""
+        self._pump.cut()
+        self.connection.close()
+        while not isinstance(step := self.connection.next_event(), Wait):
+            self._note(step)
+
+    # --- how -----------------------------------------------------------------------------------------
+
+    async def _begin(self, tls: TlsMode) -> None:
+        """Everything up to where messages can be sent, or passwords."""
+        with self._at_work():
+            self.greeting = (await self._until(Greeting)).reply
+        try:
+            _positive("greeting", self.greeting)
+            await self.hello()
+            offered = "STARTTLS" in self.capabilities
+            if tls is TlsMode.REQUIRED and not offered:
+                raise NotOffered("STARTTLS is not offered")
+            if tls is TlsMode.REQUIRED or (tls is TlsMode.OPPORTUNISTIC and offered):
+                try:
+                    await self.start_tls()
+                except Rejected:
+                    # Only of STARTTLS itself does it not matter that it is refused.
+                    if tls is TlsMode.REQUIRED or self.tls is not None:
+                        raise
+        except (Rejected, NotOffered):
+            await self.quit()
+            raise
+
+    @contextlib.contextmanager
+    def _at_work(self) -> Iterator[None]:
+        """One thing at a time, and nothing goes on that was left half done."""
+        if self._busy:
+            raise trio.BusyResourceError("another task is using this client")
+        if self.closed is not None:
+            raise Disconnected(self.closed)
+        self._busy = True
+        try:
+            yield
+        except Exception:
+            raise  # what was wrong has had its answer, or was not sent
+        except BaseException:
+            self.close()
+            raise
+        finally:
+            self._busy = False
+
+    async def _until(self, kind: type[_Event]) -> _Event:
+        """The next event of *kind*."""
+        while (event := await self._next()) is not None:
+            if isinstance(event, kind):
+                await self._settle()
+                return event
+        assert self.closed is not None
+        raise Disconnected(self.closed)
+
+    async def _settle(self) -> None:
+        """Notice the end of the connection, if that was the last that is heard on it."""
+        while self.closed is None and self.connection.phase is Phase.CLOSED:
+            await self._next()
+
+    async def _next(self) -> ClientEvent | None:
+        """The next event; None where it is our move, or nobody's any more."""
+        self._pump.tick(trio.current_time())  # the caller may have taken its time
+        event = await self._pump.next_event()
+        if event is not None:
+            self._note(event)
+            if isinstance(event, Closed):
+                await self._pump.next_event()  # closes the socket
+        return event
+
+    def _note(self, event: ClientEvent) -> None:
+        if isinstance(event, Closed):
+            self.closed = event
+        if self._watcher is not None:
+            self._watcher.happened(event)
+
+
+def _positive(what: str, reply: Reply) -> Reply:
+    if not reply.positive:
+        raise Rejected(what, reply)
+    return reply
+
+
+def _blocks(message: Message) -> AsyncIterator[bytes]:
+    """The octets of *message*, in pieces that are worth a write each."""
+    if isinstance(message, AsyncIterator):
+        return message
+    return _Blocks(io.BytesIO(message) if isinstance(message, bytes) else message)
+
+
+class _Blocks(AsyncIterator[bytes]):
+    def __init__(self, file: BinaryIO) -> None:
+        self._read = file.read
+        self._in_memory = isinstance(file, io.BytesIO)
+
+    async def __anext__(self) -> bytes:
+        if self._in_memory:
+            octets = self._read(BLOCK_OCTETS)
+        else:
+            octets = await trio.to_thread.run_sync(self._read, BLOCK_OCTETS)
+        if not octets:
+            raise StopAsyncIteration
+        return octets
+
+
+def our_name(connected: socket.socket) -> str:
+    """What to call ourselves: this host's name if that is a whole one, else the address that *connected* has here.
+
+    RFC 5321 section 4.1.4: a client that has no domain name "SHOULD send an address literal".
+    """
+    name = socket.gethostname()
+    with contextlib.suppress(GrammarError):
+        if "." in name:
+            return str(Domain.parse(name))
+    address = connected.getsockname()
+    if not isinstance(address, tuple):  # a Unix socket
+        return "localhost"
+    return str(AddressLiteral(ip_address(plain_address(str(address[0])))))
