@@ -3,7 +3,7 @@
 import itertools
 from collections import deque
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
 from .._client import ClientConnection
 from .._client_config import ClientConfig
@@ -26,6 +26,7 @@ from .._secret import Secret
 from .._transaction import Transaction
 from .._value import value
 from ..sasl import client_mechanisms
+from ._driver import Driver
 from ._intents import Greet, HangUp, Intent, Leave, LogIn, Say, Secure, Send
 
 CLIENT_CONFIG: Final = ClientConfig()
@@ -73,7 +74,7 @@ def _pieces(intent: Send) -> Iterator[bytes]:
         at += size
 
 
-class ClientDriver:
+class ClientDriver(Driver[ClientConnection, ClientEvent]):
     """Pumps a client connection as an adapter would, and keeps what it says.
 
     Args:
@@ -91,15 +92,10 @@ class ClientDriver:
         start: bool = True,
         now: float = 0.0,
     ) -> None:
-        self.conn = ClientConnection(config, tls=tls, dialect=dialect)
-        self.events: list[ClientEvent] = []
-        self.out = b""
-        self.now = now
-        self.wait: Wait | None = None
+        super().__init__(ClientConnection(config, tls=tls, dialect=dialect), CLIENT_TLS, now)
         self.sent: list[Sent] = []
         self._givers: dict[int, _Giver] = {}
         self._giving: _Giver | None = None
-        self._read = 0
         if start:
             self.pump()
 
@@ -189,60 +185,6 @@ class ClientDriver:
 
     def given(self) -> None:
         """A message has been given whole, or was given up."""
-
-    def flush(self) -> None:
-        """Send what is to be sent."""
-        out = b"".join(self.conn.data_to_send(self.now))
-        if out and self.transmit(out):
-            self.conn.data_sent(self.now)
-
-    def transmit(self, octets: bytes) -> bool:
-        """Let *octets* leave; whether they did."""
-        self.out += octets
-        return True
-
-    def feed(self, data: bytes, cut: int | None = None) -> bytes:
-        """Let the server send *data*, in pieces of *cut* octets; what the client says to it."""
-        before = len(self.out)
-        size = cut or len(data) or 1
-        for start in range(0, len(data), size):
-            self.conn.receive_data(data[start : start + size], self.now)
-            self.pump()
-        return self.out[before:]
-
-    def say(self, *lines: str) -> bytes:
-        """Let the server send *lines*; what the client says to them."""
-        return self.feed("".join(f"{line}\r\n" for line in lines).encode())
-
-    def eof(self) -> None:
-        """Let the server close its side."""
-        self.conn.receive_data(b"", self.now)
-        self.pump()
-
-    def handshake(self, tls: TlsInfo = CLIENT_TLS) -> None:
-        """Let the handshake succeed that the client waits for."""
-        self.conn.tls_started(tls)
-        self.pump()
-
-    def fail_handshake(self) -> None:
-        """Let the handshake fail that the client waits for."""
-        self.conn.tls_failed()
-        self.pump()
-
-    def at(self, now: float) -> Wait:
-        """Let it be *now*."""
-        self.now = now
-        self.conn.handle_timeout(now)
-        return self.pump()
-
-    def seen(self, *kinds: type) -> list[Any]:
-        """The events of *kinds*."""
-        return [event for event in self.events if isinstance(event, kinds)]
-
-    def fresh(self) -> bytes:
-        """What the client has said since the last call."""
-        out, self._read = self.out[self._read :], len(self.out)
-        return out
 
 
 def describe(event: ClientEvent) -> str:

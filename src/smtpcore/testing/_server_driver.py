@@ -1,13 +1,14 @@
 """A server connection, pumped by hand: no socket, no clock, and all that came of it kept."""
 
 from collections.abc import Callable, Iterable
-from typing import Any, Final, get_args
+from typing import Final, get_args
 
 from .._config import ServerConfig
 from .._dialect import SMTP, Dialect
 from .._events import BodyChunk, Deviation, Peer, Question, SecretWanted, ServerEvent, TlsInfo, Wait
 from .._reply import EnhancedStatus, Reply
 from .._server import Acceptable, ServerConnection
+from ._driver import Driver
 
 HOSTNAME: Final = "mx.example.org"
 PEER: Final = Peer("192.0.2.7", 40025)
@@ -28,7 +29,7 @@ def accept_all(conn: ServerConnection, event: ServerEvent) -> None:
         conn.provide(event, None)
 
 
-class ServerDriver:
+class ServerDriver(Driver[ServerConnection, ServerEvent]):
     """Pumps a server connection as an adapter would, and keeps what it says.
 
     Args:
@@ -49,13 +50,8 @@ class ServerDriver:
         start: bool = True,
         now: float = 0.0,
     ) -> None:
-        self.conn = ServerConnection(config, peer=peer, tls=tls, dialect=dialect)
+        super().__init__(ServerConnection(config, peer=peer, tls=tls, dialect=dialect), TLS, now)
         self.answer = answer
-        self.events: list[ServerEvent] = []
-        self.out = b""
-        self.now = now
-        self.wait: Wait | None = None
-        self._read = 0
         if start:
             self.pump()
 
@@ -76,63 +72,9 @@ class ServerDriver:
         self.events.append(event)
         self.answer(self.conn, event)
 
-    def flush(self) -> None:
-        """Send what is to be sent."""
-        out = b"".join(self.conn.data_to_send(self.now))
-        if out and self.transmit(out):
-            self.conn.data_sent(self.now)
-
-    def transmit(self, octets: bytes) -> bool:
-        """Let *octets* leave; whether they did."""
-        self.out += octets
-        return True
-
-    def feed(self, data: bytes, cut: int | None = None) -> bytes:
-        """Let the client send *data*, in pieces of *cut* octets; what the server says to it."""
-        before = len(self.out)
-        size = cut or len(data) or 1
-        for start in range(0, len(data), size):
-            self.conn.receive_data(data[start : start + size], self.now)
-            self.pump()
-        return self.out[before:]
-
-    def say(self, *lines: str) -> bytes:
-        """Let the client send *lines*; what the server says to them."""
-        return self.feed("".join(f"{line}\r\n" for line in lines).encode())
-
     def codes(self, *lines: str) -> list[str]:
         """Let the client send *lines*; the codes of the replies, one each."""
         return codes(self.say(*lines))
-
-    def eof(self) -> None:
-        """Let the client close its side."""
-        self.conn.receive_data(b"", self.now)
-        self.pump()
-
-    def handshake(self, tls: TlsInfo = TLS) -> None:
-        """Let the handshake succeed that the server waits for."""
-        self.conn.tls_started(tls)
-        self.pump()
-
-    def fail_handshake(self) -> None:
-        """Let the handshake fail that the server waits for."""
-        self.conn.tls_failed()
-        self.pump()
-
-    def at(self, now: float) -> Wait:
-        """Let it be *now*."""
-        self.now = now
-        self.conn.handle_timeout(now)
-        return self.pump()
-
-    def seen(self, *kinds: type) -> list[Any]:
-        """The events of *kinds*."""
-        return [event for event in self.events if isinstance(event, kinds)]
-
-    def fresh(self) -> bytes:
-        """What the server has said since the last call."""
-        out, self._read = self.out[self._read :], len(self.out)
-        return out
 
     @property
     def body(self) -> bytes:
