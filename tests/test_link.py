@@ -4,7 +4,7 @@ import math
 
 from hypothesis import given, strategies as st
 
-from smtpcore._deadlines import Deadline
+from smtpcore._deadlines import DEADLINES, Deadline
 from smtpcore._framing import Input
 from smtpcore._link import Link
 
@@ -116,7 +116,7 @@ def test_disarmed_after_it_began() -> None:
 
 def test_end_leaves_what_is_to_be_written() -> None:
     one = begun()
-    for deadline in Deadline:
+    for deadline in DEADLINES:
         one.restart(deadline, 0)
     one.arm_soon(Deadline.TLS)
     one.end()
