@@ -284,3 +284,9 @@ def test_every_situation_fits_into_them() -> None:
     for make in SITUATIONS.values():
         play = make()
         assert len(play.events) < 20
+
+
+def test_memory_is_the_sum_of_what_is_held() -> None:
+    stock = ClientLimits()
+    assert stock.memory() == sum((row.default or 0) * row.memory for row in rows(ClientLimits))
+    assert ClientLimits(reply_octets=stock.reply_octets + 7).memory() == stock.memory() + 7

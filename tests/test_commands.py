@@ -14,7 +14,14 @@ from smtpcore import Limits, MailFrom, RcptTo, Refused, ServerConfig
 from smtpcore._address import NULL_PATH, POSTMASTER, AddressLiteral, Domain, Mailbox
 from smtpcore._commands import (
     SYNTAX,
+    Command,
     PathError,
+    encode_line,
+    format_command,
+    format_hello,
+    format_mail,
+    format_path,
+    format_rcpt,
     parse_bdat,
     parse_hello,
     parse_mail,
@@ -26,7 +33,7 @@ from smtpcore._commands import (
     with_brackets,
     without_spaces,
 )
-from smtpcore._errors import GrammarError
+from smtpcore._errors import GrammarError, LocalProtocolError
 from smtpcore.extensions import DSN, SIZE, STANDARD
 
 paths = st.sampled_from(
@@ -556,3 +563,73 @@ def test_parsing_is_linear(pump: str) -> None:
 @pytest.mark.parametrize("verb", [b"MAIL FROM:<", b"RCPT TO:<"])
 def test_long_paths_are_refused(verb: bytes, pump: bytes) -> None:
     assert answer(verb + pump * (480 // len(pump)) + b">")[1] == 501
+
+
+# --- written -------------------------------------------------------------------------------------
+
+
+@given(paths, st.lists(st.sampled_from(["SIZE=1", "BODY=8BITMIME", "SMTPUTF8"]), unique=True))
+def test_what_is_written_is_read(path: str, params: list[str]) -> None:
+    mailbox = Mailbox.parse(path)
+    raw = " ".join(params) or None
+    assert parse_mail(format_mail(mailbox, params).removeprefix("MAIL ")) == (mailbox, raw)
+    assert parse_rcpt(format_rcpt(mailbox, params).removeprefix("RCPT ")) == (mailbox, raw)
+
+
+def test_the_paths_that_have_no_domain() -> None:
+    assert format_mail(NULL_PATH, []) == "MAIL FROM:<>"
+    assert format_rcpt(Mailbox("pOSTmaster", ""), []) == "RCPT TO:<pOSTmaster>"
+    with pytest.raises(LocalProtocolError):
+        format_mail(POSTMASTER, [])
+    with pytest.raises(LocalProtocolError):
+        format_rcpt(NULL_PATH, [])  # type: ignore[arg-type]
+
+
+@pytest.mark.catalogue("B5", "B6", "B8")
+@pytest.mark.parametrize(
+    "path",
+    [
+        Mailbox("a@b> RCPT TO:<c", "d"), Mailbox("a", "b> SIZE=1"), Mailbox('"a\r\n"', "b"), Mailbox("a", "b\r\n"),
+        Mailbox("a", "[127.0.0.1"), Mailbox("a" * 65, "b"), Mailbox("a", "b." * 130 + "c"), Mailbox("", "b"),
+        Mailbox("someone", ""), Mailbox("postmaste\u017f", ""), Mailbox("a\x85", "b"), "a@b", None, Domain("b"),
+    ],
+)  # fmt: skip
+def test_what_could_not_be_read_is_not_written(path: Any) -> None:
+    with pytest.raises(LocalProtocolError):
+        format_path(path)
+
+
+@pytest.mark.parametrize("param", ["", "A B", "A=", "A=b=c", "A\r\n", "-A", "=b", "A=b "])
+def test_params_are_written_as_they_are_read(param: str) -> None:
+    with pytest.raises(LocalProtocolError):
+        format_mail(NULL_PATH, [param])
+    with pytest.raises(LocalProtocolError):
+        format_rcpt(Mailbox("a", "b"), ["A", param])
+
+
+@pytest.mark.parametrize("text", ["", "a\r", "a\nb", "a\0", "a\x7f", "a\x85", "\ud800", "\ufffe"])
+def test_a_line_is_one(text: str) -> None:
+    with pytest.raises(LocalProtocolError):
+        encode_line(text, 512)
+
+
+@pytest.mark.catalogue("B9")
+def test_a_line_has_its_length() -> None:
+    assert encode_line("é" * 255, 512) == "é".encode() * 255 + b"\r\n"
+    with pytest.raises(LocalProtocolError):
+        encode_line("é" * 255 + "a", 512)
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a\r\nRSET", "[1.2.3.4", "a..b", None])
+def test_a_hello_is_of_a_host(name: Any) -> None:
+    with pytest.raises(LocalProtocolError):
+        format_hello("EHLO", name)
+
+
+def test_other_commands() -> None:
+    assert format_command("ETRN", "@example.org") == "ETRN @example.org"
+    assert format_command("NOOP", "") == "NOOP"
+    with pytest.raises(LocalProtocolError):
+        format_command("NO OP", "")
+    assert str(Command("NOOP")) == "NOOP"
+    assert str(Command("RCPT", "TO:<a@b>")) == "RCPT TO:<a@b>"

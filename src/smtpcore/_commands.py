@@ -224,7 +224,8 @@ def encode_line(text: str, most: int) -> bytes:
     Raises:
         LocalProtocolError: *text* holds a control character or no Unicode text, or is too long.
     """
-    if not (text.isascii() and text.isprintable()) and (match_string(text) is None or unfit(text) is not None):
+    plain = text and text.isascii() and text.isprintable()  # as nearly all are
+    if not plain and (match_string(text) is None or unfit(text) is not None):
         raise LocalProtocolError("a command holds no control characters")
     line = text.encode() + b"\r\n"
     if len(line) > most:
@@ -295,7 +296,7 @@ def format_hello(verb: str, name: str) -> str:
     """
     try:
         parse_hello(name)
-    except (GrammarError, TypeError) as error:
+    except (GrammarError, AttributeError, TypeError) as error:
         raise LocalProtocolError(f"not a domain or an address literal: {name!r}") from error
     return f"{verb} {name}"
 

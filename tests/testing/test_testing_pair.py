@@ -16,6 +16,7 @@ from smtpcore import (
     Cause,
     ClientConfig,
     ClientLimits,
+    ClientTimeouts,
     Closed,
     Envelope,
     Fate,
@@ -407,7 +408,9 @@ def test_a_client_that_cannot_get_rid_of_its_message() -> None:
 
 def test_a_client_that_waits_to_give() -> None:
     server = ServerConfig(hostname="a", extensions=(CHUNKING,))
-    client = ClientConfig(prefer_chunking=True, limits=ClientLimits(chunk_octets=2))
+    client = ClientConfig(
+        prefer_chunking=True, limits=ClientLimits(chunk_octets=2), timeouts=ClientTimeouts(command=180.0)
+    )
     pair = ConnectionPair(server, client)
     pair.run()
     pair.do(Greet())
