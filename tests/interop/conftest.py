@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, TypeVar
 
 import pytest
+from interop_daemons import Exim, OpenSmtpd
 from interop_servers import Aiosmtpd, Certificate, Dovecot, Postfix, Server, SmtpServer, SmtpServerLmtp
 
 Need = Callable[[str], str]
@@ -51,6 +52,19 @@ def need_node_module() -> Need:
         path = Path(__file__).parent / "node_modules" / module
         if not path.is_dir():
             missing(module, "npm install --prefix tests/interop --no-package-lock")
+        return str(path)
+
+    return path_of
+
+
+@pytest.fixture(scope="session")
+def need_unpacked() -> Need:
+    """``need_unpacked("opensmtpd")``: the root of the files of a package that .ci/run unpacks."""
+
+    def path_of(package: str) -> str:
+        path = Path(__file__).parents[2] / "build" / "packages" / package
+        if not path.is_dir():
+            missing(package, "run .ci/run")
         return str(path)
 
     return path_of
@@ -235,4 +249,20 @@ def smtp_server_lmtp(need: Need, need_node_module: Need, certificate: Certificat
     node = need("node")
     need_node_module("smtp-server")
     with running(SmtpServerLmtp(certificate, node)) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def exim(need_unpacked: Need, certificate: Certificate) -> Iterator[Exim]:
+    need_root()
+    unpacked = Path(need_unpacked("exim4-daemon-light"))
+    with directory_for_all() as directory, running(Exim(certificate, unpacked, directory)) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def opensmtpd(need_unpacked: Need, certificate: Certificate) -> Iterator[OpenSmtpd]:
+    need_root()
+    unpacked = Path(need_unpacked("opensmtpd"))
+    with directory_for_all() as directory, running(OpenSmtpd(certificate, unpacked, directory)) as server:
         yield server

@@ -78,6 +78,7 @@ class Server:
 
     Args:
         port: where it listens, with STARTTLS.
+        starttls: whether it has STARTTLS after all.
         tls_port: where it listens with TLS from the start, if anywhere.
         mechanisms: what AUTH offers under TLS.
         unicode: a recipient that needs SMTPUTF8, where that is offered.
@@ -87,6 +88,7 @@ class Server:
     name: str
     host: str = "127.0.0.1"
     port: int
+    starttls: bool = True
     tls_port: int | None = None
     lmtp: bool = False
     mechanisms: tuple[str, ...] = ()
@@ -276,7 +278,7 @@ class Daemon(Server):
         return "".join(file.read_text(errors="replace") for file in files if file.exists())[-5000:]
 
 
-_FIELD: Final = re.compile(rb"(Return-Path|X-Original-To|Delivered-To|Received):((?:[^\r\n]|\r\n[ \t])*)\r\n")
+_FIELD: Final = re.compile(rb"(?i:(Return-Path|X-Original-To|Delivered-To|Received)):((?:[^\r\n]|\r\n[ \t])*)\r\n")
 
 
 def stored(path: Path, *, unix: bool = False) -> Delivery:
@@ -288,10 +290,10 @@ def stored(path: Path, *, unix: bool = False) -> Delivery:
     fields: dict[str, str] = {}
     at = 0
     # Each is put there once, by the server; the same name again is the message's.
-    while (match := _FIELD.match(content, at)) and match[1].decode() not in fields:
-        fields[match[1].decode()] = re.sub(r"\s+", " ", match[2].decode()).strip()
+    while (match := _FIELD.match(content, at)) and match[1].decode().title() not in fields:
+        fields[match[1].decode().title()] = re.sub(r"\s+", " ", match[2].decode()).strip()
         at = match.end()
-    return Delivery(fields["Return-Path"].strip("<>"), path.parts[-3], content[at:], fields)
+    return Delivery(fields.get("Return-Path", "").strip("<>"), path.parts[-3], content[at:], fields)
 
 
 _DOVECOT_COMMON: Final = """

@@ -1,5 +1,6 @@
 """Mail clients send real messages to the program; what it stores is what they sent, octet by octet."""
 
+import asyncio
 import base64
 import contextlib
 import email
@@ -12,6 +13,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import aiosmtplib
 import pytest
 from conftest import Need, Program
 from interop_messages import BIG, HEAD, MESSAGES, big, ended, stuffed
@@ -144,7 +146,74 @@ def smtplib_(program: Program) -> Send:
     return send
 
 
-CLIENTS = ("swaks", "curl", "msmtp", "nodemailer", "smtplib_")
+@pytest.fixture
+def aiosmtplib_(program: Program) -> Send:
+    async def send(message: bytes, mode: str, auth: str | None, sender: str, recipient: str) -> None:
+        context = ssl.create_default_context(cafile=program.certificate)
+        async with aiosmtplib.SMTP(
+            hostname="127.0.0.1",
+            port=int(program.tls_port if mode == "TLS" else program.port),
+            use_tls=mode == "TLS",
+            start_tls=mode == "STARTTLS",
+            tls_context=None if mode == "clear" else context,
+            local_hostname="client.example",
+            timeout=60,
+        ) as client:
+            await client.ehlo()
+            if auth is not None:
+                await getattr(client, f"auth_{auth.lower()}")(program.user, program.password)
+            utf8 = not (sender + recipient).isascii()
+            options = ["body=8bitmime"] + (["smtputf8"] if utf8 else [])
+            encoding = "utf-8" if utf8 else "ascii"
+            await client.mail(sender, options=options, encoding=encoding)
+            await client.rcpt(recipient, encoding=encoding)
+            assert (await client.data(message)).code == 250
+
+    def run_it(
+        message: bytes, mode: str = "clear", auth: str | None = None, sender: str = SENDER, recipient: str = RECIPIENT
+    ) -> None:
+        asyncio.run(send(message, mode, auth, sender, recipient))
+
+    return run_it
+
+
+@pytest.fixture
+def net_smtp(need: Need, program: Program, tmp_path: Path) -> Send:
+    perl = need("perl")
+
+    def send(message: bytes, mode: str = "clear", auth: str | None = None) -> None:
+        file = tmp_path / "message"
+        file.write_bytes(message)
+        options: dict[str, object] = {
+            "port": int(program.tls_port if mode == "TLS" else program.port),
+            "mode": mode,
+            "ca": str(program.certificate),
+            "sender": SENDER,
+            "recipient": RECIPIENT,
+            "file": str(file),
+        }
+        if auth is not None:
+            options |= {"mechanism": auth, "user": program.user, "password": program.password}
+        run(perl, str(Path(__file__).with_name("net_smtp_send.pl")), json.dumps(options))
+
+    return send
+
+
+@pytest.fixture
+def smtp_source(need: Need, program: Program, tmp_path: Path) -> Send:
+    """It has neither TLS nor AUTH, and says HELO."""
+    path = need("smtp-source")
+
+    def send(message: bytes, *options: str) -> None:
+        file = tmp_path / "message"
+        file.write_bytes(message.replace(b"\r\n", b"\n"))
+        arguments = [path, "-M", "client.example", "-f", SENDER, "-t", RECIPIENT, "-F", str(file), *options]
+        run(*arguments, f"127.0.0.1:{program.port}")
+
+    return send
+
+
+CLIENTS = ("swaks", "curl", "msmtp", "nodemailer", "smtplib_", "aiosmtplib_", "net_smtp")
 
 
 @pytest.fixture(params=CLIENTS)
@@ -158,13 +227,20 @@ def client(request: pytest.FixtureRequest) -> Send:
 
 def expected(client: str, message: bytes) -> bytes:
     """What of *message* a client sends."""
-    if client in ("smtplib_", "nodemailer") and not message:
+    if client in ("smtplib_", "aiosmtplib_", "nodemailer") and not message:
         return b"\r\n"  # they end a line that is none
+    if client == "smtp_source":
+        return ended(message) + b"\r\n"  # it adds a line to any message
     return ended(message)
 
 
-# swaks takes no file with so little in it.
-CASES = [(kind, name) for kind in CLIENTS for name in MESSAGES if (kind, name) != ("swaks", "no octets")]
+# These two take no file with so little in it.
+CASES = [
+    (kind, name)
+    for kind in (*CLIENTS, "smtp_source")
+    for name in MESSAGES
+    if (kind, name) not in (("swaks", "no octets"), ("smtp_source", "no octets"))
+]
 
 
 @pytest.mark.parametrize(("kind", "name"), CASES)
@@ -174,7 +250,7 @@ def test_message(request: pytest.FixtureRequest, program: Program, kind: str, na
     stored = program.stored()
     assert stored.octets == expected(kind, message)
     assert (stored.fields["sender"], stored.fields["recipient"]) == (SENDER, RECIPIENT)
-    assert stored.fields["protocol"] == "ESMTP"
+    assert stored.fields["protocol"] == ("SMTP" if kind == "smtp_source" else "ESMTP")
 
 
 @pytest.mark.parametrize("mode", ["clear", "TLS"])
@@ -224,7 +300,7 @@ def test_scram_of_another_make(program: Program, mechanism: str, binds: bool, co
         assert reply[:3] == code
 
 
-@pytest.mark.parametrize("name", ["curl", "nodemailer", "smtplib_"])
+@pytest.mark.parametrize("name", ["curl", "nodemailer", "smtplib_", "aiosmtplib_"])
 def test_smtputf8(name: str, program: Program, request: pytest.FixtureRequest) -> None:
     sender, recipient = "jürgen@example.org", "用户@例え.example"
     message = "Subject: Grüße\r\n\r\nGrüße\r\n".encode()
@@ -268,6 +344,17 @@ def test_many_messages_and_recipients(program: Program) -> None:
             stored = program.stored()
             assert stored.octets == USUAL
             assert stored.line.count("@example.org>") == 1 + min(number + 1, 10)
+
+
+def test_load(smtp_source: Send, program: Program) -> None:
+    """200 messages over 10 connections at once, of which none is lost or mixed up with another."""
+    message = HEAD + big(5_000)
+    smtp_source(message, "-s", "10", "-m", "200", "-d", "-N")
+    stored = [program.stored() for _ in range(200)]
+    # It numbers the recipients.
+    assert {each.fields["recipient"] for each in stored} == {f"{number}{RECIPIENT}" for number in range(1, 201)}
+    assert {each.octets for each in stored} == {expected("smtp_source", message)}
+    assert len({each.fields["identifier"] for each in stored}) == 200
 
 
 # --- what they are refused ----------------------------------------------------------------------------

@@ -145,12 +145,15 @@ def environ() -> dict[str, str]:
     return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [str(SOURCE), os.environ.get("PYTHONPATH")]))}
 
 
-SERVERS = ("postfix", "aiosmtpd", "smtp_server", "smtp_server_lmtp", "dovecot")
+SERVERS = ("postfix", "exim", "opensmtpd", "aiosmtpd", "smtp_server", "smtp_server_lmtp", "dovecot")
 
 
-# Dovecot's LMTP has no port that begins with TLS.
+# Dovecot's LMTP has no port that begins with TLS; OpenSMTPD has no TLS here.
+NONE = {("dovecot", "TLS"), ("opensmtpd", "STARTTLS"), ("opensmtpd", "TLS")}
+
+
 @pytest.mark.parametrize(
-    ("name", "mode"), [(name, mode) for name in SERVERS for mode in MODES if (name, mode) != ("dovecot", "TLS")]
+    ("name", "mode"), [(name, mode) for name in SERVERS for mode in MODES if (name, mode) not in NONE]
 )
 def test_other_server(request: pytest.FixtureRequest, name: str, mode: str) -> None:
     """Logged in where that can be, to one recipient more than there is."""

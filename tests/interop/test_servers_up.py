@@ -6,13 +6,14 @@ import pytest
 from interop_messages import HEAD, big
 from interop_servers import Server
 
-SERVERS = ("postfix", "aiosmtpd", "smtp_server", "smtp_server_lmtp", "dovecot")
+SERVERS = ("postfix", "exim", "opensmtpd", "aiosmtpd", "smtp_server", "smtp_server_lmtp", "dovecot")
 # Of LMTP the client of the standard library has none that begins with TLS, nor has Dovecot such a port.
+NO_TLS = ("dovecot", "smtp_server_lmtp", "opensmtpd")
 MODES = [
     (server, tls)
     for server in SERVERS
     for tls in ("clear", "STARTTLS", "TLS")
-    if tls != "TLS" or server not in ("dovecot", "smtp_server_lmtp")
+    if (tls != "TLS" or server not in NO_TLS) and (tls != "STARTTLS" or server != "opensmtpd")
 ]
 
 
