@@ -449,7 +449,7 @@ class Session:
         """The server says something."""
         octets = octets[: MOST_SAID - self.said]
         self.said += len(octets)
-        idle = self.wait is Wait.INTENT and not self.conn._reader.partial and not self._eof
+        idle = self.wait is Wait.INTENT and not (self.conn._expected or self.conn._reader.partial or self._eof)
         for piece in cut(octets, self._steering) if self._cut else [octets]:
             if self._eof or not piece:
                 return
@@ -506,7 +506,7 @@ class Session:
             if self.attempt(conn.send_body, transaction, piece) and not dropped:
                 message.given += piece
         elif number % 24 == 23:
-            assert self.attempt(conn.abort, transaction)
+            self.attempt(conn.abort, transaction)  # not while the verdict before is awaited
         elif self.attempt(conn.end_body, transaction) and not dropped:
             message.complete = True
 

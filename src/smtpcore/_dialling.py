@@ -216,7 +216,9 @@ class Dialling:
 
     @property
     def awaits_intent(self) -> bool:
-        """Whether nothing is awaited from the server: it is the application's move."""
+        """Whether it is the application's move: nothing is awaited, or more of a message may go before it is."""
+        if self._phase is Phase.CHUNK and self._transactions[-1].wants_body:
+            return True
         return not (self._expected or self._issued or self._todo) and self._phase not in (_CLOSED, Phase.TLS)
 
     # --- moves -------------------------------------------------------------------------------------

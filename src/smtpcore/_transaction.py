@@ -24,8 +24,6 @@ class Fate(enum.Enum):
 
 
 # Members of an enum are looked up by Python code in CPython 3.11: too slow for every recipient.
-_ACCEPTED: Final = Fate.ACCEPTED
-_REFUSED: Final = Fate.REFUSED
 _UNSENT: Final = Fate.UNSENT
 _UNKNOWN: Final = Fate.UNKNOWN
 

@@ -104,22 +104,28 @@ def _is_compile(node: ast.AST) -> bool:
 
 def _edge(call: ast.Call, module: ModuleType) -> Any:
     """The edge that *call* makes, if it does."""
-    if not isinstance(call.func, ast.Name) or call.func.id not in ("Edge", "_hello"):
+    if not isinstance(call.func, ast.Name) or call.func.id not in ("Edge", "_hello", "ClientEdge", "_client_hello"):
         return None
     try:
         return eval(ast.unparse(call), vars(module))
-    except NameError:  # inside _hello
+    except NameError:  # inside _hello and _client_hello
         return None
 
 
 def _edges(edge: Any) -> Iterator[tuple[str, str, str]]:
     """Each fact of *edge* made another: told, field, value."""
-    from smtpcore._machine import COMMAND_PHASES, Gate, Phase  # the copy's, and not for long
+    from smtpcore._machine import COMMAND_PHASES, ClientEdge, Gate, Phase  # the copy's, and not for long
 
+    of_client = isinstance(edge, ClientEdge)
+    # Where a client may stand with no reply to come; where there is one, that alone forbids the next command.
+    idle = (Phase.CONNECT, Phase.HELLO, Phase.READY, Phase.TLS, Phase.BODY, Phase.CHUNK)
     for phase in edge.sources:
         yield f"sources without {phase.name}", "sources", _tuple(each for each in edge.sources if each is not phase)
-    for phase in COMMAND_PHASES:
-        if edge.is_verb and phase not in edge.sources:
+    asked = edge.is_verb or edge.input == "other"
+    if of_client and edge.input in ("HELO", "RCPT", "DATA", "BDAT", "BDAT LAST"):  # issued with or after another
+        asked = False
+    for phase in idle if of_client else COMMAND_PHASES:
+        if asked and phase not in edge.sources:
             yield f"sources with {phase.name}", "sources", _tuple((*edge.sources, phase))
     for field in ("ok", "no"):
         stays = {None, *edge.sources} if len(edge.sources) == 1 else {None}  # two ways to say it
@@ -129,6 +135,9 @@ def _edges(edge: Any) -> Iterator[tuple[str, str, str]]:
         for phase in (None, order[index - 1], order[(index + 1) % len(order)]):
             if phase is not present and not {phase, present} <= stays:
                 yield f"{field}={phase and phase.name}", field, _member(phase)
+    if of_client:
+        yield from _client_facts(edge)
+        return
     if not edge.is_verb:  # what follows is asked of commands alone
         return
     for field in ("ends_group", "junk"):
@@ -138,6 +147,26 @@ def _edges(edge: Any) -> Iterator[tuple[str, str, str]]:
             yield f"gates without {gate.name}", "gates", _tuple(each for each in edge.gates if each is not gate)
         else:
             yield f"gates with {gate.name}", "gates", _tuple((*edge.gates, gate))
+
+
+def _client_facts(edge: Any) -> Iterator[tuple[str, str, str]]:
+    from smtpcore._deadlines import CLIENT_DEADLINES
+    from smtpcore._machine import Gate
+
+    if edge.is_verb or edge.input == "other":
+        gated = Gate.TLS in edge.gates  # the one that a client has
+        yield f"gates {'without' if gated else 'with'} TLS", "gates", _tuple(() if gated else (Gate.TLS,))
+    if not edge.codes:  # what follows is asked of replies alone
+        return
+    for code in edge.codes:
+        others = tuple(each for each in edge.codes if each != code)
+        for told, codes in (("without", others), ("one more than", (*others, code + 1))):
+            yield f"codes {told} {code}", "codes", repr(codes)
+    for field in ("ends_group", "exact"):
+        yield f"{field} flipped", field, str(not getattr(edge, field))
+    order = list(CLIENT_DEADLINES)
+    deadline = order[(order.index(edge.deadline) + 1) % len(order)]
+    yield f"deadline={deadline.name}", "deadline", _member(deadline)
 
 
 def _tuple(members: Any) -> str:

@@ -3,7 +3,7 @@
 The tests run in a copy, each time in a fork of this process, which has imported all that they need but the engine; so
 a mutant costs little more than the tests that it takes to kill it. A file's tests come in stages, the quickest first.
 
-    python -X dev tests/mutation/run.py [--listed] [FILE ...]
+    python -X dev tests/mutation/run.py [--listed] [--every K] [FILE ...]
 
 Exit status 1: a mutant survives that is not in equivalent.toml, or that list or the tests themselves are wrong.
 """
@@ -46,6 +46,25 @@ _ORDER = (
     ("tests/stateful/test_order.py",),
     ("tests/rfc",),
 )
+_KILLERS = "tests/mutation/test_killers_client.py"
+# Whole dialogues, short ones: what most mutants of a client fall to.
+_DIALOGUES = (
+    *(f"tests/rfc/test_client_rfc{number}.py" for number in (5321, 2920, 3030, 2033, 1870, 9422)),
+    "tests/test_client_regressions.py",
+    "tests/test_client_round_trips.py",
+    "tests/test_client_events.py",
+)
+_LONG = "cut or canonical or chunks_are"
+_FATES = (
+    ("tests/test_sending.py", "tests/test_client_limits.py", "-k", f"not ({_LONG})"),
+    ("tests/test_sending_replies.py",),
+    ("tests/test_client_groups.py", "tests/test_client_fates.py"),
+    ("tests/test_sending.py", "-k", _LONG),
+)
+_CLIENT = (
+    ("tests/test_client.py", "tests/test_client_auth.py"),
+    ("tests/test_client_limits.py", "tests/test_client_deadlines.py"),
+)
 
 
 class Target(NamedTuple):
@@ -59,14 +78,27 @@ class Target(NamedTuple):
 _QUICK = "not linear and not cut and not short"
 _SENT_AND_SAID = ("tests/test_framing_replies.py", "tests/test_framing_encoders.py")
 TARGETS = (
-    Target("_machine.py", _ORDER),
+    Target(
+        "_machine.py",
+        (
+            _ORDER[0],
+            (*_DIALOGUES, _KILLERS),
+            ("tests/test_client_order.py",),
+            ("tests/test_client_deadlines.py", "tests/test_sending_replies.py"),
+            *_ORDER[1:],
+        ),
+    ),
     *(
         Target(f"extensions/{name}.py", _ORDER, edges_only=True)
         for name in ("starttls", "auth", "chunking", "etrn", "xclient", "xforward")
     ),
     Target(
         "_limits.py",
-        (("tests/test_limits.py", "tests/mutation/test_killers_limits.py"), ("tests/test_limits_hit.py",)),
+        (
+            ("tests/test_limits.py", "tests/mutation/test_killers_limits.py"),
+            ("tests/test_limits_hit.py",),
+            ("tests/test_client_limits.py", "tests/test_client_deadlines.py"),
+        ),
     ),
     Target(
         "_framing.py",
@@ -80,6 +112,20 @@ TARGETS = (
         "_body.py",
         (("tests/test_body.py", "tests/mutation/test_killers_body.py"), ("tests/test_limits_hit.py", "tests/rfc")),
     ),
+    Target("_client_config.py", (("tests/test_client_config.py", _KILLERS), _DIALOGUES, ("tests/test_composing.py",))),
+    Target("_transaction.py", (("tests/test_transaction.py", _KILLERS), _DIALOGUES, *_FATES)),
+    Target("_outgoing.py", (("tests/test_outgoing.py", _KILLERS), _DIALOGUES, *_FATES)),
+    Target(
+        "_composing.py",
+        (
+            (*(f"tests/rfc/test_client_rfc{number}.py" for number in (6531, 8689, 9422, 3461, 6152)), _KILLERS),
+            ("tests/test_composing.py",),
+            ("tests/test_composing_hostile.py", "tests/rfc/test_client_rfc3030.py"),
+        ),
+    ),
+    Target("_dialling.py", ((*_DIALOGUES, _KILLERS), ("tests/test_dialling.py",), *_CLIENT, *_FATES)),
+    Target("_sending.py", ((*_DIALOGUES, _KILLERS), *_FATES, *_CLIENT)),
+    Target("_client.py", ((*_DIALOGUES, _KILLERS), *_CLIENT, ("tests/test_dialling.py",), *_FATES)),
 )
 
 
@@ -205,6 +251,7 @@ def main() -> int:
     """Try every mutant."""
     parser = argparse.ArgumentParser(description="Mutate the engine, and see that a test fails each time.")
     parser.add_argument("--listed", action="store_true", help="try what equivalent.toml lists, and only that")
+    parser.add_argument("--every", type=int, default=1, metavar="K", help="of each file try every K-th mutant only")
     parser.add_argument("files", nargs="*", help="of " + ", ".join(target.file for target in TARGETS))
     options = parser.parse_args()
     if unknown := set(options.files) - {target.file for target in TARGETS}:
@@ -220,12 +267,15 @@ def main() -> int:
     os.environ |= {"HYPOTHESIS_PROFILE": "mutants", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     with copied() as copy:
         return tried(
-            [each for each in TARGETS if each.file in options.files or not options.files], copy, options.listed
+            [each for each in TARGETS if each.file in options.files or not options.files],
+            copy,
+            options.listed,
+            options.every,
         )
 
 
-def tried(targets: Sequence[Target], copy: Path, listed: bool) -> int:
-    """Try the mutants of *targets*; the exit status."""
+def tried(targets: Sequence[Target], copy: Path, listed: bool, every: int) -> int:
+    """Try the mutants of *targets*, of each *every*-th; the exit status."""
     run, known, table, wrong = Run(copy), equivalents(), [], []
     for target in targets:
         source = (copy / PACKAGE / target.file).read_bytes()
@@ -234,7 +284,7 @@ def tried(targets: Sequence[Target], copy: Path, listed: bool) -> int:
         listing = [each for each in known if each.file == target.file]
         idle = [each for each in listing if not any(each.covers(mutant) for mutant in found)]
         wrong += [f"listed, but no mutant: {each}" for each in idle]
-        chosen = [mutant for mutant in found if any(each.covers(mutant) for each in listing) == listed]
+        chosen = [mutant for mutant in found if any(each.covers(mutant) for each in listing) == listed][::every]
         print(f"{target.file}: {len(chosen)} mutants", flush=True)
         survived = 0
         for mutant in chosen:
