@@ -5,15 +5,17 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from _dialogue import TLS, Driver, accept_all, codes, config
+from _dialogue import TLS, Driver, accept_all, codes, config, ready
 
 from smtpcore import (
+    STANDARD,
     Authenticated,
     AuthFailed,
     EarlyInput,
     Identity,
     PasswordCheck,
     Phase,
+    Refused,
     Reply,
     Secret,
     SecretWanted,
@@ -26,7 +28,7 @@ from smtpcore import (
 )
 from smtpcore._auth import AuthExchange, Outcome, challenge_line
 from smtpcore.extensions import AUTH, ENHANCEDSTATUSCODES
-from smtpcore.sasl import BadAnswer, Challenge, Exchange
+from smtpcore.sasl import PLAIN, BadAnswer, Challenge, Exchange
 
 
 class Mine:
@@ -265,3 +267,12 @@ def test_a_question_comes_before_an_initial_response_is_wanted() -> None:
 )
 def test_challenge_lines_are_one_line(octets: bytes, line: bytes) -> None:
     assert challenge_line(Challenge(octets)) == line
+
+
+@pytest.mark.catalogue("J3")
+def test_a_password_behind_a_refused_auth_is_not_shown() -> None:
+    """A client that does not wait for replies goes on with its password, in ASCII or not."""
+    driver = ready(extensions=(*STANDARD, AUTH), mechanisms=(PLAIN,))
+    driver.say("AUTH LOGIN")
+    driver.feed(b"p\xe4ssword\r\npassword\r\nVRFY \xe4\r\n")
+    assert [event.line for event in driver.seen(Refused)] == [b"AUTH ***", b"***", b"***", b"VRFY \xe4"]

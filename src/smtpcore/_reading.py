@@ -149,6 +149,8 @@ class Reading(Receiving):
         if _match_bdat(line):
             return self._unreadable_chunk()
         verb = line.partition(b" ")[0].upper()
+        if self._guarded and verb not in _ADDRESS_VERBS:
+            self._line = b"***"
         return self._refuse(self._replies.not_utf8 if verb in _ADDRESS_VERBS else self._replies.not_ascii)
 
     def _out_of_place(self, verb: str, argument: str) -> ServerEvent | None:
