@@ -10,28 +10,48 @@ import importlib
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from .admission import Admission
     from .client import ClientError, Disconnected, NotOffered, Rejected, SMTPClient, TlsMode, Watcher, connect, converse
+    from .listening import Port, listen_inherited, listen_tcp, listen_unix
+    from .logs import Logs
     from .maildir import Maildir, Writer
+    from .metrics import Metrics, exporting
+    from .observe import NOBODY, BaseObserver, Observer, SessionFacts, Several
+    from .pool import Destination, Pool, PoolFull, PoolLimits
     from .server import NewSession, Server, serve
     from .session import Aborted, BaseSession, Facts, Refuse, Session
-    from .tls import ClientTlsContext, TlsContext, client_context
+    from .tls import ClientTlsContext, NotPinned, TlsContext, client_context
     from .transcript import Transcript
 
 __all__ = [
+    "NOBODY",
     "Aborted",
+    "Admission",
+    "BaseObserver",
     "BaseSession",
     "ClientError",
     "ClientTlsContext",
+    "Destination",
     "Disconnected",
     "Facts",
+    "Logs",
     "Maildir",
+    "Metrics",
     "NewSession",
     "NotOffered",
+    "NotPinned",
+    "Observer",
+    "Pool",
+    "PoolFull",
+    "PoolLimits",
+    "Port",
     "Refuse",
     "Rejected",
     "SMTPClient",
     "Server",
     "Session",
+    "SessionFacts",
+    "Several",
     "TlsContext",
     "TlsMode",
     "Transcript",
@@ -40,17 +60,27 @@ __all__ = [
     "client_context",
     "connect",
     "converse",
+    "exporting",
+    "listen_inherited",
+    "listen_tcp",
+    "listen_unix",
     "serve",
 ]
 
 _HOMES: Final = {
     name: home
     for home, names in (
+        ("admission", "Admission"),
         ("client", "ClientError Disconnected NotOffered Rejected SMTPClient TlsMode Watcher connect converse"),
+        ("listening", "Port listen_inherited listen_tcp listen_unix"),
+        ("logs", "Logs"),
         ("maildir", "Maildir Writer"),
+        ("metrics", "Metrics exporting"),
+        ("observe", "NOBODY BaseObserver Observer SessionFacts Several"),
+        ("pool", "Destination Pool PoolFull PoolLimits"),
         ("server", "NewSession Server serve"),
         ("session", "Aborted BaseSession Facts Refuse Session"),
-        ("tls", "ClientTlsContext TlsContext client_context"),
+        ("tls", "ClientTlsContext NotPinned TlsContext client_context"),
         ("transcript", "Transcript"),
     )
     for name in names.split()

@@ -61,7 +61,7 @@ class CaptureSession(BaseSession):
                     await writer.write(chunk)
                 await writer.commit()
         except OSError as error:
-            logger.error("a message could not be stored: %s", safe(str(error)))
+            logger.error("the session %s could not store a message: %s", facts.session_id, safe(str(error)))
             raise Refuse(refusal(error)) from error
         self._tell(line(identifier, envelope, octets, facts))
         return Reply(250, f"Ok: stored as {identifier}", "2.0.0")

@@ -1,7 +1,7 @@
 """Between the engine's questions and a `Session`'s answers."""
 
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Final, assert_never
 
 import trio
@@ -40,6 +40,7 @@ from smtpcore import (
 )
 
 from ._pump import Pump
+from .observe import Observation
 from .session import Aborted, Refuse, Session
 
 ServerPump = Pump[ServerConnection, ServerEvent]
@@ -58,8 +59,10 @@ class Conversation:
         pump: of the connection.
         session: the application's.
         refusal: what to say in place of a greeting.
-        starttls: whether there is a context for it.
+        starttls: whether there can be TLS now.
         auth_delay: seconds before the reply to a failed AUTH.
+        session_id: for the log.
+        observation: what the pump has, too.
     """
 
     def __init__(
@@ -68,8 +71,10 @@ class Conversation:
         session: Session,
         *,
         refusal: Reply | None,
-        starttls: bool,
+        starttls: Callable[[], bool],
         auth_delay: float,
+        session_id: str = "",
+        observation: Observation | None = None,
     ) -> None:
         self._pump = pump
         self._connection = pump.connection
@@ -77,6 +82,8 @@ class Conversation:
         self._refusal = refusal
         self._starttls = starttls
         self._auth_delay = auth_delay
+        self._session_id = session_id
+        self.observation = observation
 
     async def run(self) -> None:
         """Until the connection is closed."""
@@ -105,10 +112,16 @@ class Conversation:
         try:
             await self._ask(question)
         except Refuse as refused:
-            self._connection.reject(question, refused.reply)
+            self.reject(question, refused.reply)
         except Exception as error:
             self._failed(type(question).__name__, error)
-            self._connection.reject(question, self._apology(question))
+            self.reject(question, self._apology(question))
+
+    def reject(self, question: Question, reply: Reply) -> None:
+        """Answer no."""
+        if self.observation is not None and self._connection.awaits_answer:
+            self.observation.rejected(question, reply)
+        self._connection.reject(question, reply)
 
     def _apology(self, question: Question) -> Reply:
         match question:
@@ -128,7 +141,7 @@ class Conversation:
             case Hello():
                 reply = await session.hello(question)
             case StartTls():
-                reply = None if self._starttls else connection.replies.tls_unavailable
+                reply = None if self._starttls() else connection.replies.tls_unavailable
             case PasswordCheck() | TokenCheck():
                 admitted = await session.authenticate(question)
                 if not isinstance(admitted, bool):
@@ -151,7 +164,7 @@ class Conversation:
             case _:
                 assert_never(question)
         if reply is not None and reply.code >= 400:
-            connection.reject(question, reply)
+            self.reject(question, reply)
         else:
             connection.accept(question, reply)
 
@@ -168,7 +181,7 @@ class Conversation:
 
     def _failed(self, what: str, error: Exception) -> None:
         peer = self._connection.peer.address or "a local peer"
-        logger.error("the session of %s failed at %s", peer, what, exc_info=error)
+        logger.error("the session %s of %s failed at %s", self._session_id, peer, what, exc_info=error)
 
 
 class Body(AsyncIterator[bytes]):
@@ -178,6 +191,7 @@ class Body(AsyncIterator[bytes]):
         self._conversation = conversation
         self._pump = pump
         self._connection = pump.connection
+        self._question = begin
         self._begin: BodyBegin | None = begin  # until the client was told to send
         self._end: BodyEnd | None = None
         self._abort: Abort | None = None
@@ -212,17 +226,19 @@ class Body(AsyncIterator[bytes]):
         Raises:
             LocalProtocolError: it is no verdict; nothing has changed then.
         """
-        connection = self._connection
+        connection, observation = self._connection, self._conversation.observation
         negative = verdict if isinstance(verdict, Reply) and verdict.code >= 400 else None
         if self._begin is not None:
             if negative is not None:
-                connection.reject(self._begin, negative)
+                self._conversation.reject(self._begin, negative)
                 return
             self._go_ahead(self._begin)
         if self._abort is None and self._end is None:
             if negative is not None:
                 if connection.phase is not Phase.CLOSED:
                     connection.discard(negative)
+                    if observation is not None:
+                        observation.rejected(self._question, negative)
                 return
             async for _octets in self:
                 pass
@@ -235,3 +251,5 @@ class Body(AsyncIterator[bytes]):
                 connection.accept(self._end, verdict)
         else:
             connection.settle(self._end, verdict)
+        if observation is not None:
+            observation.settled(self._end, (verdict,) if isinstance(verdict, Reply) else tuple(verdict))

@@ -27,6 +27,7 @@ LINGER_OCTETS: Final = 1_048_576
 
 _Event = TypeVar("_Event")
 _Event_co = TypeVar("_Event_co", covariant=True)
+_Event_contra = TypeVar("_Event_contra", contravariant=True)
 
 
 class Engine(Protocol[_Event_co]):
@@ -86,6 +87,19 @@ class Tap(Protocol):
         """These came."""
 
 
+class Watch(Tap, Protocol[_Event_contra]):
+    """A tap that is told of everything else, too."""
+
+    def happened(self, event: _Event_contra) -> None:
+        """The engine has said this, and it is about to be handed out."""
+
+    def secured(self, tls: TlsInfo) -> None:
+        """A handshake after STARTTLS has succeeded."""
+
+    def expired(self, deadline: str) -> None:
+        """A deadline has ended what the engine had no event for any more."""
+
+
 # The type of the events goes with that of the engine, but no type checker can find it by that.
 _Engine = TypeVar("_Engine", bound=Engine[Any])
 
@@ -99,11 +113,12 @@ class Pump(Generic[_Engine, _Event]):
         tls_context: for STARTTLS.
         last_words: when nothing can be sent any more, read on: the peer may have said why.
         tap: is told of all octets.
+        observation: a tap that is told of the events, too.
     """
 
     __slots__ = (
         "_broken", "_ended", "_last_words", "_sending", "_stuck", "_tap", "_tls_context", "_transport", "_waiting",
-        "connection", "tls_failure",
+        "connection", "observation", "tls_failure",
     )  # fmt: skip
 
     def __init__(
@@ -114,12 +129,14 @@ class Pump(Generic[_Engine, _Event]):
         *,
         last_words: bool = False,
         tap: Tap | None = None,
+        observation: Watch[_Event] | None = None,
     ) -> None:
         self.connection = connection
+        self.observation = observation
         self._transport = transport
         self._tls_context = tls_context
         self._last_words = last_words
-        self._tap = tap
+        self._tap = tap if observation is None else observation
         self._waiting = False  # for the peer
         self._sending = False
         self._broken = False  # nothing can be sent any more
@@ -138,6 +155,8 @@ class Pump(Generic[_Engine, _Event]):
         while True:
             step: _Event | Wait = self.connection.next_event()
             if not isinstance(step, Wait):
+                if self.observation is not None:
+                    self.observation.happened(step)
                 return step
             # To send takes time, in which the engine may change its mind.
             if await self._flush():
@@ -162,8 +181,15 @@ class Pump(Generic[_Engine, _Event]):
     def tick(self, now: float) -> None:
         """Tell the engine the time, if that is news to it; end the wait of a connection that is over."""
         if self.connection.next_deadline() <= now:
+            # The engine has had its last event: only what is to be written has a deadline now.
+            if self.observation is not None and self.connection.phase is Phase.CLOSED:
+                self.observation.expired("write")
             self.connection.handle_timeout(now)
         self._wake_if_closed(now)
+
+    def quiet(self) -> bool:
+        """Whether nothing has come since it was last waited for."""
+        return self._transport.quiet()
 
     def cut(self) -> None:
         """Close the transport at once, whatever is under way."""
@@ -241,6 +267,8 @@ class Pump(Generic[_Engine, _Event]):
         else:
             if self.connection.phase is Phase.TLS:  # it did not take too long
                 self.connection.tls_started(info)
+                if self.observation is not None:
+                    self.observation.secured(info)
         finally:
             self._waiting = False
 

@@ -71,7 +71,7 @@ from .cli import (
     Parser,
     Unable,
 )
-from .client import Disconnected, NotOffered, Rejected, SMTPClient, TlsMode, converse, dial, dial_unix
+from .client import Disconnected, NotOffered, Rejected, SMTPClient, TlsMode, check_pins, converse, dial, dial_unix
 from .tls import client_context
 from .transcript import Transcript
 
@@ -128,7 +128,7 @@ class Where:
         if given is None:
             if port == TLS_PORT:
                 given = TlsMode.IMPLICIT
-            elif port == SUBMISSION_PORT or options.ca or (options.auth and not options.cleartext_auth):
+            elif port == SUBMISSION_PORT or options.ca or options.pin or (options.auth and not options.cleartext_auth):
                 given = TlsMode.REQUIRED
             else:
                 given = TlsMode.OPPORTUNISTIC
@@ -199,6 +199,7 @@ def _job(options: argparse.Namespace, stack: contextlib.ExitStack) -> tuple[Job,
         where = Where.of(options)
         xclient = dict(map(_attribute, options.xclient))
         envelope = _envelope(options)
+        check_pins(options.pin, where.tls)
         if options.helo is not None:
             (AddressLiteral if options.helo.startswith("[") else Domain).parse(options.helo)
         mechanisms, secrets = _mechanisms(options)
@@ -206,7 +207,7 @@ def _job(options: argparse.Namespace, stack: contextlib.ExitStack) -> tuple[Job,
         parser.error(str(error))
     message = _message(options, envelope, stack)
     envelope = Envelope(envelope.reverse_path, envelope.recipients, _params(options, envelope, message))
-    verify = where.tls is not TlsMode.OPPORTUNISTIC and not options.insecure
+    verify = where.tls is not TlsMode.OPPORTUNISTIC and not options.insecure and (options.ca or not options.pin)
     try:
         context = client_context(options.ca, verify=verify)
     except OSError as error:
@@ -361,7 +362,7 @@ async def _connected(job: Job, watch: Watch) -> SMTPClient:
         if where.path is not None:
             connected = await dial_unix(where.path, seconds)
         else:
-            connected = await dial(where.host, where.port, seconds)
+            connected = await dial(where.host, where.port, seconds, options.source)
     except socket.gaierror as error:
         status = EX_TEMPFAIL if error.errno == socket.EAI_AGAIN else EX_NOHOST
         raise Unable(f"{safe(where.host)}: {error.strerror}", status) from error
@@ -370,7 +371,7 @@ async def _connected(job: Job, watch: Watch) -> SMTPClient:
     try:
         return await converse(
             connected, options.server_name or where.host, tls=where.tls, context=job.context, hello=options.helo,
-            config=job.config, dialect=LMTP if options.lmtp else SMTP, watcher=watch,
+            config=job.config, dialect=LMTP if options.lmtp else SMTP, watcher=watch, pinned=options.pin,
         )  # fmt: skip
     except NotOffered as error:
         raise Unable(str(error), EX_UNAVAILABLE) from error

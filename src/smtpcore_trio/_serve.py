@@ -6,6 +6,7 @@ import functools
 import shlex
 import signal
 from collections.abc import AsyncIterator, Sequence
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Final
 
@@ -17,15 +18,20 @@ from smtpcore.extensions import AUTH, STARTTLS
 from smtpcore.sasl import LOGIN, PLAIN, Scram, ServerMechanism
 
 from ._capture import CaptureSession
+from .admission import Admission
 from .certificate import ensure
 from .cli import EX_CANTCREAT, EX_OK, EX_UNAVAILABLE, Console, Unable
 from .credentials import Credentials
+from .listening import Port, listen_tcp
 from .maildir import Maildir
 from .server import Server, serve
 from .session import Facts
 from .tls import TlsContext
 
 USERNAME: Final = "capture"
+
+# On this host one program may well be all the clients that there are.
+ADMISSION: Final = Admission(exempt=(IPv4Network("127.0.0.0/8"), IPv6Network("::1/128")))
 
 
 def run(options: argparse.Namespace, console: Console) -> int:
@@ -49,7 +55,7 @@ class Kept:
     directory: Path
     maildir: Maildir
     certificate: Path
-    tls_context: TlsContext
+    key: Path
     credentials: Credentials
     password: Secret | None
 
@@ -66,7 +72,7 @@ class Kept:
             maildir.create()
             certificate, key = directory / "certificate.pem", directory / "key.pem"
             ensure(certificate, key, names)
-            tls_context = TlsContext.load(certificate, key)
+            TlsContext.load(certificate, key)
             path = directory / "credentials.json"
             password = None
             if new_password or not path.exists():
@@ -76,7 +82,11 @@ class Kept:
                 credentials = Credentials.load(path)
         except (OSError, ValueError) as error:
             raise Unable(f"cannot use {directory}: {error}", EX_CANTCREAT) from error
-        return cls(directory, maildir, certificate, tls_context, credentials, password)
+        return cls(directory, maildir, certificate, key, credentials, password)
+
+    def tls_context(self) -> TlsContext:
+        """Another context; a port has its own."""
+        return TlsContext.load(self.certificate, self.key)
 
 
 async def _run(options: argparse.Namespace, limits: Limits, console: Console) -> None:
@@ -99,21 +109,20 @@ async def _run(options: argparse.Namespace, limits: Limits, console: Console) ->
         def new_session(facts: Facts) -> CaptureSession:
             return CaptureSession(facts, options.hostname, kept.maildir, kept.credentials, console.tell)
 
+        ports = [
+            Port(listeners=listeners, config=config, tls_context=kept.tls_context(), implicit_tls=implicit_tls)
+            for listeners, implicit_tls in doors
+        ]
         async with trio.open_nursery() as watch:
-            servers: list[Server] = []
             async with trio.open_nursery() as nursery:
-                for listeners, implicit_tls in doors:
-                    start = functools.partial(
-                        serve, listeners, new_session, config,
-                        tls_context=kept.tls_context, implicit_tls=implicit_tls, grace=options.grace,
-                    )  # fmt: skip
-                    servers.append(await nursery.start(start))
+                start = functools.partial(serve, ports, new_session, admission=ADMISSION, grace=options.grace)
+                server: Server = await nursery.start(start)
                 console.tell(_welcome(kept, doors))
-                watch.start_soon(_drain_on_signal, signals, servers, console)
+                watch.start_soon(_drain_on_signal, signals, server, console)
             watch.cancel_scope.cancel()
 
 
-Door = tuple[list[trio.SocketListener], bool]
+Door = tuple[tuple[trio.SocketListener, ...], bool]
 
 
 async def _listen(options: argparse.Namespace, stack: contextlib.AsyncExitStack) -> list[Door]:
@@ -127,7 +136,7 @@ async def _listen(options: argparse.Namespace, stack: contextlib.AsyncExitStack)
         if port is None:
             continue
         try:
-            listeners = await trio.open_tcp_listeners(port, host=options.host)
+            listeners = await listen_tcp(options.host, port)
         except OSError as error:
             why = error.strerror or str(error)
             raise Unable(f"cannot listen on {options.host} port {port}: {why}", EX_UNAVAILABLE) from error
@@ -137,13 +146,12 @@ async def _listen(options: argparse.Namespace, stack: contextlib.AsyncExitStack)
     return doors
 
 
-async def _drain_on_signal(signals: AsyncIterator[int], servers: Sequence[Server], console: Console) -> None:
+async def _drain_on_signal(signals: AsyncIterator[int], server: Server, console: Console) -> None:
     grace = None
     async for _number in signals:
-        for server in servers:
-            server.drain(grace)
-        if connections := sum(server.connections for server in servers):
-            console.tell(f"draining {connections} connections; another Ctrl-C cuts them")
+        server.drain(grace)
+        if server.connections:
+            console.tell(f"draining {server.connections} connections; another Ctrl-C cuts them")
         grace = 0.0
 
 

@@ -13,6 +13,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Final, NoReturn, TextIO
 
@@ -233,6 +234,15 @@ def _add_send(parser: Parser) -> None:
     add = group.add_argument
     add("--ca", type=Path, metavar="FILE", help="certificates to trust, in place of the system's")
     add("--server-name", metavar="NAME", help="whose certificate is wanted (HOST)")
+    add(
+        "--pin",
+        action="append",
+        default=[],
+        type=_digest,
+        metavar="SHA256",
+        help="the certificate's digest, or its public key's: no other is taken, and nothing else asked without --ca; "
+        "may be repeated",
+    )
     add("--insecure", action="store_true", help="do not verify the certificate: anybody may read what is sent")
 
     add = parser.add_argument_group("authentication").add_argument
@@ -244,6 +254,7 @@ def _add_send(parser: Parser) -> None:
     add = parser.add_argument_group("session").add_argument
     add("--lmtp", action="store_true", help="speak LMTP (port 24)")
     add("--helo", metavar="NAME", help="our name in EHLO (that of this host, or its address)")
+    add("--source", type=_address, metavar="ADDRESS", help="of this host's, to connect from")
     add("--xclient", action="append", default=[], metavar="NAME=VALUE", help="for whom we speak; may be repeated")
     add("--chunking", action="store_true", help="prefer BDAT to DATA")
     add("--no-pipelining", action="store_true", help="await each reply")
@@ -277,6 +288,23 @@ def _wait(text: str) -> float:
     if not seconds:
         raise argparse.ArgumentTypeError("nothing is done in no time")
     return seconds
+
+
+def _digest(text: str) -> bytes:
+    try:
+        digest = bytes.fromhex(text.replace(":", ""))
+    except ValueError:
+        digest = b""
+    if len(digest) != 32:
+        raise argparse.ArgumentTypeError("not 64 hexadecimal digits")
+    return digest
+
+
+def _address(text: str) -> str:
+    try:
+        return str(ip_address(text))
+    except ValueError:
+        raise argparse.ArgumentTypeError("not an IP address") from None
 
 
 def _default_directory() -> Path:

@@ -10,7 +10,7 @@ import errno
 import io
 import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from functools import partial
 from ipaddress import ip_address
 from types import TracebackType
@@ -53,6 +53,10 @@ from .tls import ClientTlsContext, client_context
 
 BLOCK_OCTETS: Final = 65536
 """Of a message that are given to the engine at a time."""
+
+_DIGEST_OCTETS: Final = 32
+# Members of an enum are looked up by Python code in CPython 3.11: too slow for every wait.
+_WAIT_INTENT: Final = Wait.INTENT
 
 Message = bytes | BinaryIO | AsyncIterator[bytes]
 """The octets of a message: all of them, a file open for reading, or as they come."""
@@ -120,6 +124,8 @@ async def connect(
     dialect: Dialect = SMTP,
     connect_seconds: float = 30.0,
     watcher: Watcher | None = None,
+    source_address: str | None = None,
+    pinned: Collection[bytes] = (),
 ) -> "SMTPClient":
     """Connect to a server, greet it, and begin with TLS as *tls* says.
 
@@ -136,14 +142,19 @@ async def connect(
         config, dialect: of the connection.
         connect_seconds: for the connection itself, before the engine's deadlines begin.
         watcher: is told of all that happens.
+        source_address: one of this host's, to connect from.
+        pinned: SHA-256 digests of certificates or of their public keys: no other certificate is taken, and of
+            these, where there is no *context*, nothing else is asked. Wants REQUIRED or IMPLICIT.
 
     Raises:
+        ValueError: *pinned* holds no digests, or does not go with *tls*.
         OSError: there is no connection: `TimeoutError`, `socket.gaierror` and others.
         Rejected: the server does not greet us.
         NotOffered: TLS is required and is not offered.
         Disconnected: the connection was lost, or TLS failed.
     """
-    connected = await dial(host, port, connect_seconds)
+    check_pins(pinned, tls)
+    connected = await dial(host, port, connect_seconds, source_address)
     return await converse(
         connected,
         server_name or host,
@@ -153,16 +164,29 @@ async def connect(
         config=config,
         dialect=dialect,
         watcher=watcher,
+        pinned=pinned,
     )
 
 
-async def dial(host: str, port: int, seconds: float = 30.0) -> socket.socket:
-    """A socket that is connected to one of the addresses of *host*.
+def check_pins(pinned: Collection[bytes], tls: TlsMode) -> None:
+    """See that *pinned* goes with *tls*.
+
+    Raises:
+        ValueError: it does not: mail could go out in the clear, or no certificate could be right.
+    """
+    if pinned and tls not in (TlsMode.REQUIRED, TlsMode.IMPLICIT):
+        raise ValueError("a certificate that is pinned wants TLS, not " + tls.name.lower())
+    if any(len(digest) != _DIGEST_OCTETS for digest in pinned):
+        raise ValueError("a SHA-256 digest has 32 octets")
+
+
+async def dial(host: str, port: int, seconds: float = 30.0, source_address: str | None = None) -> socket.socket:
+    """A socket that is connected to one of the addresses of *host*, from *source_address*.
 
     Raises:
         OSError: there is none within *seconds*: `TimeoutError`, `socket.gaierror` and others.
     """
-    return await _dialled(partial(trio.open_tcp_stream, host, port), seconds)
+    return await _dialled(partial(trio.open_tcp_stream, host, port, local_address=source_address), seconds)
 
 
 async def dial_unix(path: str, seconds: float = 30.0) -> socket.socket:
@@ -189,14 +213,16 @@ async def converse(
     config: ClientConfig | None = None,
     dialect: Dialect = SMTP,
     watcher: Watcher | None = None,
+    pinned: Collection[bytes] = (),
 ) -> "SMTPClient":
     """As `connect`, over a stream socket that is connected already, which becomes the client's."""
     with contextlib.ExitStack() as undo:
         undo.callback(connected.close)
+        check_pins(pinned, tls)
         config = config or ClientConfig()
         if context is None:
-            context = client_context(verify=tls is not TlsMode.OPPORTUNISTIC)
-        secure = ClientTlsContext(context, server_name.partition("%")[0].removesuffix("."))
+            context = client_context(verify=tls is not TlsMode.OPPORTUNISTIC and not pinned)
+        secure = ClientTlsContext(context, server_name.partition("%")[0].removesuffix("."), pinned)
         below = TimedTransport(connected)
         transport: Transport = below
         info: TlsInfo | None = None
@@ -236,10 +262,13 @@ class SMTPClient:
         """Why the connection is gone."""
         self.transaction: Transaction | None = None
         """The last one: what became of it is known here also when `send` did not return."""
+        self.begun = False
+        """Whether octets of that message were asked for."""
         self._pump = pump
         self._name = name
         self._watcher = watcher
         self._busy = False
+        self._work = _Work(self)
 
     @property
     def capabilities(self) -> Capabilities:
@@ -250,6 +279,14 @@ class SMTPClient:
     def tls(self) -> TlsInfo | None:
         """What the TLS layer said; None in the clear."""
         return self.connection.tls
+
+    @property
+    def quiet(self) -> bool:
+        """Whether the server has said nothing since it was last listened to, and has not gone.
+
+        One that is not asked anything has nothing to say but that it goes. (TLS may have something to say to TLS.)
+        """
+        return self._pump.quiet()
 
     async def __aenter__(self) -> Self:
         return self
@@ -326,25 +363,30 @@ class SMTPClient:
             Disconnected: the connection was gone before.
             Exception: whatever reading *message* raises; the server gets no end of it then.
         """
-        blocks = _blocks(message)
+        pieces = _Pieces(message)
         with self._at_work():
-            transaction = self.transaction = self.connection.send(envelope)
+            connection = self.connection
+            self.begun = False
+            transaction = self.transaction = connection.send(envelope)
             failure: Exception | None = None
-            while not isinstance(event := await self._next(), TransactionDone):
+            all_sent = False
+            while not isinstance(event := await self._next(all_sent), TransactionDone):
                 if event is not None:
+                    all_sent = True
                     continue
                 if self.closed is not None:  # by another task
                     break
                 # It is our move, and there is only one.
+                self.begun = True
+                all_sent = False
                 try:
-                    octets = await anext(blocks, None)
-                    if octets is None:
-                        self.connection.end_body(transaction)
-                    else:
-                        self.connection.send_body(transaction, octets)
+                    octets, last = await pieces.next()
+                    connection.send_body(transaction, octets)
+                    if last:
+                        connection.end_body(transaction)
                 except Exception as error:
                     failure = error
-                    self.connection.abort(transaction)
+                    connection.abort(transaction)
             await self._settle()
             if failure is not None:
                 raise failure
@@ -419,23 +461,13 @@ class SMTPClient:
             await self.quit()
             raise
 
-    @contextlib.contextmanager
-    def _at_work(self) -> Iterator[None]:
+    def _at_work(self) -> "_Work":
         """One thing at a time, and nothing goes on that was left half done."""
         if self._busy:
             raise trio.BusyResourceError("another task is using this client")
         if self.closed is not None:
             raise Disconnected(self.closed)
-        self._busy = True
-        try:
-            yield
-        except Exception:
-            raise  # what was wrong has had its answer, or was not sent
-        except BaseException:
-            self.close()
-            raise
-        finally:
-            self._busy = False
+        return self._work
 
     async def _until(self, kind: type[_Event]) -> _Event:
         """The next event of *kind*."""
@@ -451,14 +483,25 @@ class SMTPClient:
         while self.closed is None and self.connection.phase is Phase.CLOSED:
             await self._next()
 
-    async def _next(self) -> ClientEvent | None:
-        """The next event; None where it is our move, or nobody's any more."""
-        self._pump.tick(trio.current_time())  # the caller may have taken its time
-        event = await self._pump.next_event()
-        if event is not None:
-            self._note(event)
-            if isinstance(event, Closed):
-                await self._pump.next_event()  # closes the socket
+    async def _next(self, all_sent: bool = False) -> ClientEvent | None:
+        """The next event; None where it is our move, or nobody's any more.
+
+        Args:
+            all_sent: the engine was given nothing since the last event, which saves us a look where it is our move.
+        """
+        step = self.connection.next_event()
+        if isinstance(step, Wait):
+            if all_sent and step is _WAIT_INTENT:
+                return None
+            self._pump.tick(trio.current_time())  # the caller may have taken its time
+            event = await self._pump.next_event()
+            if event is None:
+                return None
+        else:
+            event = step
+        self._note(event)
+        if isinstance(event, Closed):
+            await self._pump.next_event()  # closes the socket
         return event
 
     def _note(self, event: ClientEvent) -> None:
@@ -468,32 +511,61 @@ class SMTPClient:
             self._watcher.happened(event)
 
 
+class _Work:
+    """A client at work: `SMTPClient._at_work`."""
+
+    __slots__ = ("_client",)
+
+    def __init__(self, client: SMTPClient) -> None:
+        self._client = client
+
+    def __enter__(self) -> None:
+        self._client._busy = True
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._client._busy = False
+        # What was wrong has had its answer, or was not sent; but what was cancelled is half done.
+        if kind is not None and not issubclass(kind, Exception):
+            self._client.close()
+
+
 def _positive(what: str, reply: Reply) -> Reply:
     if not reply.positive:
         raise Rejected(what, reply)
     return reply
 
 
-def _blocks(message: Message) -> AsyncIterator[bytes]:
-    """The octets of *message*, in pieces that are worth a write each."""
-    if isinstance(message, AsyncIterator):
-        return message
-    return _Blocks(io.BytesIO(message) if isinstance(message, bytes) else message)
+class _Pieces:
+    """A message, in pieces that are worth a write each."""
 
+    __slots__ = ("_in_memory", "_iterator", "_read")
 
-class _Blocks(AsyncIterator[bytes]):
-    def __init__(self, file: BinaryIO) -> None:
-        self._read = file.read
-        self._in_memory = isinstance(file, io.BytesIO)
+    def __init__(self, message: Message) -> None:
+        self._iterator: AsyncIterator[bytes] | None = None
+        self._read: Callable[[int], bytes] | None = None
+        self._in_memory = isinstance(message, bytes | io.BytesIO)
+        if isinstance(message, bytes):
+            self._read = io.BytesIO(message).read
+        elif isinstance(message, AsyncIterator):
+            self._iterator = message
+        else:
+            self._read = message.read
 
-    async def __anext__(self) -> bytes:
+    async def next(self) -> tuple[bytes, bool]:
+        """A piece, and whether it is the last: an end that is known beforehand needs no write of its own."""
+        if self._iterator is not None:
+            try:
+                return await anext(self._iterator), False
+            except StopAsyncIteration:
+                return b"", True
+        assert self._read is not None
         if self._in_memory:
             octets = self._read(BLOCK_OCTETS)
-        else:
-            octets = await trio.to_thread.run_sync(self._read, BLOCK_OCTETS)
-        if not octets:
-            raise StopAsyncIteration
-        return octets
+            return octets, len(octets) < BLOCK_OCTETS
+        octets = await trio.to_thread.run_sync(self._read, BLOCK_OCTETS)
+        return octets, not octets
 
 
 def our_name(connected: socket.socket) -> str:

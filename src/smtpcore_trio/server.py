@@ -1,36 +1,53 @@
-"""`serve`: accept connections, hold each in a task, and end them all in good order."""
+"""`serve`: accept connections, hold each in a task, and end them all in good order.
 
+Theory of operation. A connection that is accepted is let in or turned away at once, in the task that accepts:
+no limit can be overrun before it is looked at, and to turn one away takes no task and no waiting. One that
+comes from a proxy is held to the limits of an address only when the proxy has said whose it is.
+
+The sessions live in a task that does not hear of cancellation. What is cancelled is the accepting; after it
+the sessions are let end, until the grace is over.
+"""
+
+import contextlib
+import errno
+import math
 import socket
 from collections.abc import Callable, Sequence
 from typing import Final
 
 import trio
 
-from smtpcore import SMTP, Dialect, Peer, Reply, ServerConfig, ServerConnection, TlsInfo
+from smtpcore import Envelope, Hello, Identity, Limits, Peer, Phase, ServerConnection, TlsInfo
+from smtpcore.proxy import ProxyError
 
 from ._conversation import LOCAL_ERROR, Conversation, ServerPump, logger
-from ._transport import SocketTransport, Transport
+from ._transport import SocketTransport, TlsTransport, Transport
+from .admission import Admission, Full, Gate, Seat, descriptors, within
+from .listening import Port
+from .observe import NOBODY, Observer, SessionFacts, guarded, new_session_id, observing
+from .proxied import ProxiedTransport
 from .session import BaseSession, Facts, Session
 from .tls import TlsContext
 
 NewSession = Callable[[Facts], Session]
 
-TOO_MANY: Final = Reply(421, "Too many connections, try again later", "4.3.2")
-
 # How late a deadline may be noticed: so many seconds, or this part of the shortest timeout.
 _TICK: Final = 1.0
 _TICK_PART: Final = 8
 
+# accept(2) fails with these for good, with others for now: no file descriptor, no memory, a network that is down.
+_NO_LISTENER: Final = (errno.EBADF, errno.EINVAL, errno.ENOTSOCK, errno.EOPNOTSUPP)
+_PAUSE: Final = 0.05
+_LONGEST_PAUSE: Final = 1.0
+_COMPLAIN_EVERY: Final = 60.0
+
 
 async def serve(
-    listeners: Sequence[trio.SocketListener],
+    ports: Sequence[Port],
     new_session: NewSession,
-    config: ServerConfig,
     *,
-    dialect: Dialect = SMTP,
-    tls_context: TlsContext | None = None,
-    implicit_tls: bool = False,
-    max_connections: int = 1000,
+    admission: Admission | None = None,
+    observer: Observer = NOBODY,
     grace: float = 30.0,
     auth_delay: float = 1.0,
     task_status: "trio.TaskStatus[Server]" = trio.TASK_STATUS_IGNORED,
@@ -42,63 +59,59 @@ async def serve(
     cancellation; what is left then is cut.
 
     Args:
-        listeners: such as `trio.open_tcp_listeners` returns; they are closed in the end.
+        ports: the ways in.
         new_session: called with the facts of each connection, makes its session.
-        config: of every connection.
-        dialect: SMTP, SUBMISSION or LMTP.
-        tls_context: for STARTTLS, if the config has it, or for *implicit_tls*.
-        implicit_tls: every connection begins with TLS (RFC 8314 section 3).
-        max_connections: one more is told so by a 421, many more are closed at once.
+        admission: the limits on connections to all ports together.
+        observer: is told of all that happens.
         grace: seconds that draining may take.
         auth_delay: seconds before the reply to a failed AUTH.
         task_status: is told the `Server` once connections are accepted.
 
     Raises:
-        ValueError: TLS is wanted, and there is no context for it.
-        LocalProtocolError: the config does not suit the dialect.
+        ValueError: there is no port, or the process may have no more file descriptors than are to be kept.
+        OSError: a listener has failed for good; the server has drained.
     """
-    offered = {extension.keyword for extension in config.extensions}
-    if tls_context is None and (implicit_tls or "STARTTLS" in offered):
-        raise ValueError("TLS needs a tls_context")
-    config.plan(dialect)
-    server = Server(new_session, config, dialect, tls_context, implicit_tls, max_connections, grace, auth_delay)
-    await server._run(listeners, task_status)
+    if not ports:
+        raise ValueError("a server needs a port")
+    admission = admission or Admission()
+    if admission.reserve_descriptors >= descriptors():
+        raise ValueError("reserve_descriptors leaves none for connections")
+    server = Server(ports, new_session, Gate(admission, guarded(observer)), grace, auth_delay)
+    await server._run(task_status)
 
 
 class Server:
     """A server at work, for looking at and for draining. Made by `serve`."""
 
     def __init__(
-        self,
-        new_session: NewSession,
-        config: ServerConfig,
-        dialect: Dialect,
-        tls_context: TlsContext | None,
-        implicit_tls: bool,
-        max_connections: int,
-        grace: float,
-        auth_delay: float,
+        self, ports: Sequence[Port], new_session: NewSession, gate: Gate, grace: float, auth_delay: float
     ) -> None:
+        self.ports = tuple(ports)
+        self.draining = False
+        self.cut = 0
+        """The sessions that were not over when the grace was."""
         self._new_session = new_session
-        self._config = config
-        self._dialect = dialect
-        self._tls_context = tls_context
-        self._implicit_tls = implicit_tls
-        self._max_connections = max_connections
+        self._gate = gate
         self._grace = grace
         self._auth_delay = auth_delay
-        self._pumps: set[ServerPump] = set()
-        self._handshakes: set[trio.CancelScope] = set()
+        self._pumps: dict[ServerPump, str] = {}  # to their sessions' ids
+        self._early: set[trio.CancelScope] = set()  # around what comes before a session
         self._accepting = trio.CancelScope()
         self._living = trio.CancelScope(shield=True)
         self._ready = trio.Event()
         self._empty = trio.Event()
-        self.draining = False
+        self._complained = -math.inf
+        self._failure: OSError | None = None  # of a listener
 
     @property
     def connections(self) -> int:
-        """How many there are now, those that shake hands and those that are being refused included."""
-        return len(self._pumps) + len(self._handshakes)
+        """How many there are now, those included that shake hands or have not said whose they are."""
+        return self._gate.connections
+
+    @property
+    def handshakes(self) -> int:
+        """How many TLS handshakes there are now."""
+        return self._gate.handshakes
 
     def drain(self, grace: float | None = None) -> None:
         """Drain, as `serve` does when it is cancelled, and let `serve` return.
@@ -112,7 +125,7 @@ class Server:
             return
         self.draining = True
         self._accepting.cancel()
-        for scope in self._handshakes:
+        for scope in self._early:
             scope.cancel()
         for pump in self._pumps:
             pump.shut_down(now)
@@ -122,17 +135,24 @@ class Server:
         if self.draining and self.connections == 0:
             self._empty.set()
 
-    async def _run(self, listeners: Sequence[trio.SocketListener], task_status: "trio.TaskStatus[Server]") -> None:
-        # The sessions live in a task that does not hear of cancellation; what is cancelled is the accepting.
+    async def _run(self, task_status: "trio.TaskStatus[Server]") -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._hold_sessions)
             try:
                 await self._ready.wait()
                 with self._accepting:
                     task_status.started(self)
-                    await trio.serve_listeners(self._serve_one, list(listeners), handler_nursery=self._sessions)
+                    async with trio.open_nursery() as accepting:
+                        for port in self.ports:
+                            for listener in port.listeners:
+                                accepting.start_soon(self._accept, port, listener)
             finally:
+                for port in self.ports:
+                    for listener in port.listeners:
+                        listener.socket.close()
                 self.drain()
+        if self._failure is not None:
+            raise self._failure
 
     async def _hold_sessions(self) -> None:
         with self._living:
@@ -141,80 +161,248 @@ class Server:
                 self._ready.set()
                 await self._empty.wait()
                 self._sessions.cancel_scope.cancel()
+        if self.cut:
+            logger.warning("%d sessions were cut, as they did not end in time", self.cut)
 
     async def _reap(self) -> None:
         """Tell every connection the time, now and then."""
-        timeouts = self._config.timeouts
-        shortest = min(timeouts.command, timeouts.body, timeouts.write, timeouts.tls, timeouts.session)
+        shortest = min(
+            min(each.command, each.body, each.write, each.tls, each.session)
+            for each in (port.config.timeouts for port in self.ports)
+        )
         tick = min(_TICK, shortest / _TICK_PART)
         while True:
             await trio.sleep(tick)
             now = trio.current_time()
-            for pump in self._pumps:
+            for pump, session_id in self._pumps.items():
                 try:
                     pump.tick(now)
                 except Exception:
-                    logger.exception("the deadlines of a connection were lost by an error")
+                    logger.exception("the deadlines of the session %s were lost by an error", session_id)
 
-    async def _serve_one(self, stream: trio.SocketStream) -> None:
+    # --- letting in --------------------------------------------------------------------------------
+
+    async def _accept(self, port: Port, listener: trio.SocketListener) -> None:
+        pause = _PAUSE
+        while True:
+            try:
+                accepted, _ = await listener.socket.accept()
+            except OSError as error:
+                if error.errno in _NO_LISTENER:
+                    self._failure = error
+                    self._accepting.cancel()
+                    return
+                self._complain(port, error)
+                await trio.sleep(pause)
+                pause = min(2 * pause, _LONGEST_PAUSE)
+                continue
+            pause = _PAUSE
+            connected = socket.socket(fileno=accepted.detach())
+            try:
+                self._let_in(port, connected)
+            except Exception:
+                logger.exception("a connection was lost by an error")
+                connected.close()
+
+    def _complain(self, port: Port, error: OSError) -> None:
+        now = trio.current_time()
+        if now - self._complained >= _COMPLAIN_EVERY:
+            self._complained = now
+            logger.error("connections to %s cannot be accepted, trying on: %s", port.name, error)
+
+    def _let_in(self, port: Port, connected: socket.socket) -> None:
+        """Start the task of a connection, or turn it away."""
+        peer = peer_of(connected)
+        if peer is None:
+            connected.close()
+            return
+        proxy = peer.address is not None and within(peer.address, port.proxies)
         try:
-            with socket.socket(fileno=stream.socket.detach()) as connected:
-                await self._converse(SocketTransport(connected))
+            seat = self._gate.enter(peer, connected.fileno())
+            try:
+                if not proxy:
+                    seat.claim(peer, trio.current_time())
+            except BaseException:
+                seat.leave()
+                raise
+        except Full as full:
+            self._turn_away(port, connected, full)
+            connected.close()
+        else:
+            self._sessions.start_soon(self._serve_one, port, connected, peer, seat, proxy)
+
+    def _turn_away(self, port: Port, connected: socket.socket, full: Full) -> None:
+        """Say why, where that needs no waiting."""
+        if self._gate.admission.silent or port.implicit_tls:  # which is not worth a handshake
+            return
+        with contextlib.suppress(OSError):
+            connected.setblocking(False)
+            # RFC 2034 4: no enhanced status code in a greeting.
+            connected.send(full.reply.wire(False))
+            connected.shutdown(socket.SHUT_WR)
+            # To close a socket with octets that nobody has read resets the connection, and the reply may be lost.
+            connected.recv(65536)
+
+    async def _serve_one(self, port: Port, connected: socket.socket, peer: Peer, seat: Seat, proxy: bool) -> None:
+        session_id = new_session_id()
+        try:
+            with connected:
+                introduced = await self._introduce(port, connected, peer, seat, proxy)
+                if introduced is not None:
+                    await self._converse(port, session_id, introduced, seat)
         except Exception:
             # Nothing that one connection does may end the others.
-            logger.exception("a connection was lost by an error")
+            logger.exception("the session %s was lost by an error", session_id)
         finally:
+            seat.leave()
             self._note_if_empty()
 
-    async def _converse(self, below: SocketTransport) -> None:
-        peer = peer_of(below.socket)
-        if peer is None or self.connections >= 2 * self._max_connections:
-            return
-        refusal = None
-        if self.connections >= self._max_connections:
-            refusal = TOO_MANY
-        elif self.draining:
-            refusal = self._config.plan(self._dialect).replies.shutting_down
+    # --- what comes before a session ---------------------------------------------------------------
 
-        tls: TlsInfo | None = None
-        transport: Transport = below
-        if self._implicit_tls:
-            if refusal is not None:  # not worth a handshake
-                return
-            shaken = await self._shake_hands(below)
-            if shaken is None:
-                return
-            transport, tls = shaken
-
-        connection = ServerConnection(self._config, peer=peer, tls=tls, dialect=self._dialect)
-        pump = ServerPump(connection, transport, self._tls_context)
-        session: Session
-        try:
-            session = self._new_session(connection)
-        except Exception:
-            logger.exception("no session could be made")
-            session, refusal = BaseSession(connection), LOCAL_ERROR
-        conversation = Conversation(
-            pump, session, refusal=refusal, starttls=self._tls_context is not None, auth_delay=self._auth_delay
-        )
-        self._pumps.add(pump)
-        try:
-            await conversation.run()
-        finally:
-            self._pumps.discard(pump)
-
-    async def _shake_hands(self, below: SocketTransport) -> tuple[Transport, TlsInfo] | None:
-        """Begin with TLS; None where that fails."""
-        assert self._tls_context is not None
-        with trio.move_on_after(self._config.timeouts.tls) as scope:
-            self._handshakes.add(scope)
+    async def _introduce(
+        self, port: Port, connected: socket.socket, peer: Peer, seat: Seat, proxy: bool
+    ) -> "Introduced | None":
+        """A PROXY header, a handshake; None where they fail, or do not come in time."""
+        if not proxy and not port.implicit_tls:
+            return SocketTransport(connected), peer, None
+        with trio.CancelScope() as scope:
+            self._early.add(scope)
             try:
-                return await self._tls_context.shake_hands(below)
+                if self.draining:  # it was accepted just before
+                    return None
+                if not proxy:
+                    return await self._shake_hands(port, SocketTransport(connected), peer, seat)
+                return await self._hear_proxy(port, ProxiedTransport(connected), peer, seat)
             except trio.BrokenResourceError:
                 return None
             finally:
-                self._handshakes.discard(scope)
+                self._early.discard(scope)
         return None
+
+    async def _hear_proxy(self, port: Port, below: ProxiedTransport, proxy: Peer, seat: Seat) -> "Introduced | None":
+        try:
+            header = await below.header()
+            if header.source is not None:
+                seat.claim(header.source, trio.current_time())
+        except ProxyError as error:
+            logger.info("a connection from %s to %s had no PROXY header: %s", proxy.address, port.name, error)
+            return None
+        except Full as full:
+            self._turn_away(port, below.socket, full)
+            return None
+        peer = header.peer(proxy)
+        if port.implicit_tls:
+            return await self._shake_hands(port, below, peer, seat)
+        return below, peer, header.tls_info()
+
+    async def _shake_hands(self, port: Port, below: SocketTransport, peer: Peer, seat: Seat) -> "Introduced | None":
+        assert port.tls_context is not None
+        with trio.move_on_after(port.config.timeouts.tls):
+            above, tls = await Handshaker(port.tls_context, seat).shake_hands(below)
+            return above, peer, tls
+        self._gate.observer.refused("tls", peer)
+        return None
+
+    # --- a session ---------------------------------------------------------------------------------
+
+    async def _converse(self, port: Port, session_id: str, introduced: "Introduced", seat: Seat) -> None:
+        transport, peer, tls = introduced
+        handshaker = None if port.tls_context is None else Handshaker(port.tls_context, seat)
+        connection = ServerConnection(port.config, peer=peer, tls=tls, dialect=port.dialect)
+        facts = ConnectionFacts(connection, session_id, port.name)
+        refusal = connection.replies.shutting_down if self.draining else None
+        session: Session
+        try:
+            session = self._new_session(facts)
+        except Exception:
+            logger.exception("no session could be made for %s", session_id)
+            session, refusal = BaseSession(facts), LOCAL_ERROR
+        told = SessionFacts(session_id, peer, port.name, tls)
+        with observing(self._gate.observer, told, connection) as observation:
+            pump = ServerPump(connection, transport, handshaker, observation=observation)
+            # Where there is no context, the answer is that of bool(): False.
+            conversation = Conversation(
+                pump,
+                session,
+                refusal=refusal,
+                starttls=bool if handshaker is None else handshaker.free,
+                auth_delay=self._auth_delay,
+                session_id=session_id,
+                observation=observation,
+            )
+            self._pumps[pump] = session_id
+            try:
+                await conversation.run()
+            finally:
+                del self._pumps[pump]
+                if connection.phase is not Phase.CLOSED and self._living.cancel_called:
+                    self.cut += 1
+
+
+Introduced = tuple[Transport, Peer, TlsInfo | None]
+
+
+class Handshaker:
+    """Begins TLS with one client, where there is room for that."""
+
+    __slots__ = ("_context", "_seat")
+
+    def __init__(self, context: TlsContext, seat: Seat) -> None:
+        self._context = context
+        self._seat = seat
+
+    def free(self) -> bool:
+        """Whether there is room now."""
+        return self._seat.handshake_limit() is None
+
+    async def shake_hands(self, transport: SocketTransport) -> tuple[TlsTransport, TlsInfo]:
+        """See `TlsContext.shake_hands`."""
+        try:
+            with self._seat.handshake():
+                return await self._context.shake_hands(transport)
+        except Full as full:
+            raise trio.BrokenResourceError from full
+
+
+class ConnectionFacts:
+    """The `Facts` of a connection."""
+
+    __slots__ = ("_connection", "port", "session_id")
+
+    def __init__(self, connection: ServerConnection, session_id: str, port: str) -> None:
+        self._connection = connection
+        self.session_id = session_id
+        self.port = port
+
+    @property
+    def peer(self) -> Peer:
+        """See `Facts`."""
+        return self._connection.peer
+
+    @property
+    def tls(self) -> TlsInfo | None:
+        """See `Facts`."""
+        return self._connection.tls
+
+    @property
+    def hello(self) -> Hello | None:
+        """See `Facts`."""
+        return self._connection.hello
+
+    @property
+    def identity(self) -> Identity | None:
+        """See `Facts`."""
+        return self._connection.identity
+
+    @property
+    def envelope(self) -> Envelope | None:
+        """See `Facts`."""
+        return self._connection.envelope
+
+    @property
+    def limits(self) -> Limits:
+        """See `Facts`."""
+        return self._connection.limits
 
 
 def peer_of(connected: socket.socket) -> Peer | None:

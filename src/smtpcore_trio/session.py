@@ -62,6 +62,14 @@ class Facts(Protocol):
     """What is known of a connection at the moment; for reading only."""
 
     @property
+    def session_id(self) -> str:
+        """Short, and of this connection alone; it is in every line of a log about it."""
+
+    @property
+    def port(self) -> str:
+        """The name of the `Port` by which it came."""
+
+    @property
     def peer(self) -> Peer:
         """Who is at the other end."""
 

@@ -1,15 +1,18 @@
 """TLS, both sides: contexts, what a handshake told, and channel bindings."""
 
+import contextlib
 import hashlib
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Final
 from weakref import WeakKeyDictionary
 
+import attrs
+import trio
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from smtpcore import TlsInfo
 
@@ -21,8 +24,14 @@ SniCallback = Callable[[ssl.SSLObject, str, ssl.SSLContext], int | None]
 _asked_for: Final[WeakKeyDictionary[ssl.SSLObject, str]] = WeakKeyDictionary()
 
 
+Files = tuple[Path, Path | None]
+"""A certificate with its chain, and its key, which may be in the same file; both in PEM."""
+
+
 class TlsContext:
-    """An `ssl.SSLContext` and the certificate that it shows.
+    """What a server shows in handshakes: an `ssl.SSLContext` and its certificate, perhaps with others by name.
+
+    Each keeps the tickets that it gives to itself: no session goes on where another context is in use.
 
     Args:
         context: for the server's side.
@@ -31,26 +40,55 @@ class TlsContext:
     """
 
     def __init__(self, context: ssl.SSLContext, certificate: x509.Certificate | None = None) -> None:
-        self.context = context
-        self.bindings = {} if certificate is None else channel_bindings(certificate)
+        self._shown = _Shown(context, {} if certificate is None else {context: channel_bindings(certificate)})
+        self._files: tuple[Files, Mapping[str, Files]] | None = None
         context.sni_callback = _noting(context.sni_callback)
 
     @classmethod
-    def load(cls, certificate: Path, key: Path | None = None) -> "TlsContext":
+    def load(
+        cls, certificate: Path, key: Path | None = None, *, others: Mapping[str, Files] | None = None
+    ) -> "TlsContext":
         """From PEM files: a certificate with its chain, and its key, which may be in the same file.
+
+        Args:
+            certificate, key: for clients that ask for no name, or for one that is not in *others*.
+            others: the files for other names, such as ``mx.example.net`` or ``*.example.net``.
 
         Raises:
             OSError: a file cannot be read, or there is no key in it that goes with the certificate
                 (`ssl.SSLError`).
             ValueError: there is no certificate in it.
         """
-        # RFC 8996: no TLS before 1.2.
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        # A client that renegotiates makes us work for nothing.
-        context.options |= ssl.OP_NO_RENEGOTIATION
-        context.load_cert_chain(certificate, key)
-        return cls(context, x509.load_pem_x509_certificate(certificate.read_bytes()))
+        files: Files = certificate, key
+        named = {name.lower(): pair for name, pair in (others or {}).items()}
+        shown = _read(files, named)
+        loaded = cls(shown.context)
+        loaded._shown = shown
+        loaded._files = files, named
+        return loaded
+
+    @property
+    def context(self) -> ssl.SSLContext:
+        """What a handshake begins with."""
+        return self._shown.context
+
+    @property
+    def bindings(self) -> Mapping[str, bytes]:
+        """The channel bindings of a client that asks for no other name."""
+        return self._shown.bindings.get(self._shown.context, {})
+
+    def reload(self) -> None:
+        """Read the files again; handshakes that begin from now on are with what is in them now.
+
+        Raises:
+            OSError, ValueError: as by `load`; nothing has changed then.
+            ValueError: it was not loaded from files.
+        """
+        if self._files is None:
+            raise ValueError("a context that was not loaded cannot be loaded again")
+        shown = _read(*self._files)
+        shown.context.sni_callback = _noting(shown.context.sni_callback)
+        self._shown = shown
 
     async def shake_hands(self, transport: SocketTransport) -> tuple[TlsTransport, TlsInfo]:
         """Shake hands with the client behind *transport*.
@@ -59,15 +97,61 @@ class TlsContext:
             trio.BrokenResourceError: it failed.
             trio.ClosedResourceError: *transport* was woken.
         """
-        above = TlsTransport(transport, self.context)
+        shown = self._shown  # another may have come when it is done
+        above = TlsTransport(transport, shown.context)
         await above.shake_hands()
         cipher = above.tls.cipher()
         return above, TlsInfo(
             version=above.tls.version() or "",
             cipher=cipher[0] if cipher else "",
             server_name=_asked_for.get(above.tls),
-            channel_bindings=self.bindings,
+            channel_bindings=shown.bindings.get(above.tls.context, {}),
         )
+
+
+@attrs.frozen
+class _Shown:
+    """A context, and what binds to the certificate of each that it may change to."""
+
+    context: ssl.SSLContext
+    bindings: Mapping[ssl.SSLContext, dict[str, bytes]]
+
+
+def _read(files: Files, named: Mapping[str, Files]) -> _Shown:
+    bindings: dict[ssl.SSLContext, dict[str, bytes]] = {}
+
+    def read(certificate: Path, key: Path | None) -> ssl.SSLContext:
+        # RFC 8996: no TLS before 1.2.
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        # A client that renegotiates makes us work for nothing.
+        context.options |= ssl.OP_NO_RENEGOTIATION
+        context.load_cert_chain(certificate, key)
+        bindings[context] = channel_bindings(x509.load_pem_x509_certificate(certificate.read_bytes()))
+        return context
+
+    context = read(*files)
+    others = {name: read(*pair) for name, pair in named.items()}
+    if others:
+        context.sni_callback = _choosing(others)
+    return _Shown(context, bindings)
+
+
+def _choosing(others: Mapping[str, ssl.SSLContext]) -> SniCallback:
+    """An SNI callback that shows another certificate to who asks for it."""
+
+    def choose(tls: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> None:
+        asked = (name or "").lower()
+        # RFC 6125 6.4.3: "*" stands for one whole label. A name that nobody has gets what there is: RFC 6066 3 lets
+        # us go on, and a client that verifies it will not.
+        if other := others.get(asked) or others.get("*." + asked.partition(".")[2]):
+            tls.context = other
+
+    return choose
+
+
+class NotPinned(Exception):
+    """The certificate that the server has shown is none of those that it may show."""
 
 
 class ClientTlsContext:
@@ -76,11 +160,14 @@ class ClientTlsContext:
     Args:
         context: whether it verifies is told in `TlsInfo.verified`.
         name: a domain, or an IP address.
+        pinned: SHA-256 digests, of certificates (DER) or of their public keys (SubjectPublicKeyInfo, as in
+            RFC 7469): any other certificate ends the handshake, and one of these counts as verified.
     """
 
-    def __init__(self, context: ssl.SSLContext, name: str) -> None:
+    def __init__(self, context: ssl.SSLContext, name: str, pinned: Collection[bytes] = ()) -> None:
         self.context = context
         self.name = name
+        self.pinned = frozenset(pinned)
 
     async def shake_hands(self, transport: SocketTransport) -> tuple[TlsTransport, TlsInfo]:
         """Shake hands with the server behind *transport*.
@@ -91,14 +178,29 @@ class ClientTlsContext:
         """
         above = TlsTransport(transport, self.context, self.name)
         await above.shake_hands()
+        certificate = above.tls.getpeercert(binary_form=True)
+        if self.pinned and self.pinned.isdisjoint(_digests(certificate)):
+            raise trio.BrokenResourceError from NotPinned("the certificate is none of those that are pinned")
         cipher = above.tls.cipher()
         return above, TlsInfo(
             version=above.tls.version() or "",
             cipher=cipher[0] if cipher else "",
             server_name=self.name,
-            verified=self.context.verify_mode is ssl.CERT_REQUIRED and self.context.check_hostname,
-            channel_bindings=_shown(above.tls.getpeercert(binary_form=True)),
+            verified=bool(self.pinned)
+            or (self.context.verify_mode is ssl.CERT_REQUIRED and self.context.check_hostname),
+            channel_bindings=_shown(certificate),
         )
+
+
+def _digests(certificate: bytes | None) -> list[bytes]:
+    """What *certificate*, which may be any octets, may be pinned by."""
+    if certificate is None:
+        return []
+    digests = [hashlib.sha256(certificate).digest()]
+    with contextlib.suppress(ValueError, UnsupportedAlgorithm):
+        key = x509.load_der_x509_certificate(certificate).public_key()
+        digests.append(hashlib.sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).digest())
+    return digests
 
 
 def _shown(certificate: bytes | None) -> dict[str, bytes]:

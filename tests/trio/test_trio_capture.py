@@ -26,6 +26,7 @@ from smtpcore import (
 from smtpcore_trio import Facts, Maildir
 from smtpcore_trio._capture import CaptureSession, line
 from smtpcore_trio.credentials import Credentials
+from smtpcore_trio.server import ConnectionFacts
 
 
 @pytest.fixture
@@ -103,8 +104,9 @@ async def test_never_250_for_what_is_not_stored(
         # The next one is none the worse for it.
         await client.ask("MAIL FROM:<>", "RCPT TO:<b@example.org>", "DATA")
         assert (await client.ask(b"y\r\n.")).startswith("250 ")
-    assert [record.message for record in caplog.records] == [
-        f"a message could not be stored: [Errno {number}] {os.strerror(number)}"
+    session_id = host.sessions[0].facts.session_id
+    assert caplog.messages == [
+        f"the session {session_id} could not store a message: [Errno {number}] {os.strerror(number)}"
     ]
 
 
@@ -131,7 +133,7 @@ async def test_nothing_is_left_of_a_message_that_is_too_big(maildir: Maildir) ->
 def facts(identity: Identity | None = None, tls: TlsInfo | None = None, peer: str | None = None) -> Facts:
     connection = ServerConnection(CONFIG, peer=Peer(peer), tls=tls)
     connection._identity = identity
-    return connection
+    return ConnectionFacts(connection, "1", "mx")
 
 
 @pytest.mark.catalogue("J1", "J2")

@@ -2,6 +2,7 @@
 
 import contextlib
 import getpass
+import hashlib
 import io
 import os
 import re
@@ -19,6 +20,8 @@ from typing import Any, Self
 import pytest
 import trio
 from client_play import Script, Serve, obliging
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from smtpcore_trio import TlsContext, TlsMode, _send
 from smtpcore_trio._send import Where
@@ -469,6 +472,59 @@ def test_tls(implicit: bool, how: str | None, tls_context: TlsContext, authority
         assert len(server.scripts[0].messages) == 1
 
 
+@pytest.mark.parametrize("implicit", [False, True])
+def test_pin(
+    implicit: bool, tls_context: TlsContext, certificate: x509.Certificate, authority_file: Path, capsys: Captured
+) -> None:
+    """It is enough, and demands TLS by itself; the system's authorities do not matter, those of --ca do."""
+    pin = hashlib.sha256(certificate.public_bytes(Encoding.DER)).hexdigest()
+    colons = ":".join(pin[index : index + 2] for index in range(0, 64, 2)).upper()
+    options = ["--tls"] if implicit else []
+    with Server(secure(tls_context, implicit=implicit)) as server:
+        assert send(server, "--pin", colons, *options) == 0
+        assert send(server, "--pin", "00" * 32, "--pin", pin, "--ca", str(authority_file), *options) == 0
+        assert capsys.readouterr().err == ""
+        assert send(server, "--pin", "00" * 32, "--ca", str(authority_file), *options) == 76
+    error = capsys.readouterr().err
+    assert error == "smtpcore: the TLS handshake failed: the certificate is none of those that are pinned\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--pin", "00" * 31], "not 64 hexadecimal digits"),
+        (["--pin", "certificate"], "not 64 hexadecimal digits"),
+        (["--pin", "00" * 32, "--no-tls"], "a certificate that is pinned wants TLS"),
+        (["--source", "mx.example.org"], "not an IP address"),
+    ],
+)
+def test_pin_or_source_that_is_none(options: list[str], said: str, capsys: Captured) -> None:
+    assert send("127.0.0.1:9", *options) == 64
+    assert said in capsys.readouterr().err
+
+
+def test_pin_and_no_tls_offered(capsys: Captured) -> None:
+    with Server(obliging(GOOD)) as server:
+        assert send(server, "--pin", "00" * 32) == 69
+        assert server.scripts[0].messages == []
+    assert "STARTTLS is not offered" in capsys.readouterr().err
+
+
+def test_source(capsys: Captured) -> None:
+    seen: list[str] = []
+
+    async def serve(script: Script) -> None:
+        assert isinstance(script.stream, trio.SocketStream)
+        seen.append(script.stream.socket.getpeername()[0])
+        await obliging(GOOD)(script)
+
+    with Server(serve) as server:
+        assert send(server, "--source", "127.0.0.77") == 0
+        assert send(server, "--source", "192.0.2.1") == 69
+    assert seen == ["127.0.0.77"]
+    assert "192.0.2.1" in capsys.readouterr().err
+
+
 def test_other_name(tls_context: TlsContext, authority_file: Path, capsys: Captured) -> None:
     with Server(secure(tls_context)) as server:
         assert send(server, "--ca", str(authority_file), "--server-name", "mx.example.org") == 0
@@ -705,7 +761,8 @@ def test_file_and_made_message(capsys: Captured) -> None:
     ],
 )
 def test_where(server: str, options: dict[str, Any], expected: tuple[str, int, str | None, TlsMode]) -> None:
-    stock: dict[str, Any] = {"mode": None, "lmtp": False, "ca": None, "auth": None, "cleartext_auth": False}
+    stock: dict[str, Any] = {"mode": None, "lmtp": False, "ca": None, "pin": [], "auth": None}
+    stock["cleartext_auth"] = False
     assert Where.of(Namespace(server=server, **(stock | options))) == Where(*expected)
 
 

@@ -1,6 +1,7 @@
 """The client, against our server and against servers that fail or do wrong at every point."""
 
 import contextlib
+import hashlib
 import io
 import socket
 import ssl
@@ -25,6 +26,8 @@ from client_play import (
     obliging,
     talking,
 )
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from trio_play import Taker, serving
 
 import smtpcore_trio
@@ -67,6 +70,7 @@ from smtpcore.sasl import (
 from smtpcore_trio import (
     Disconnected,
     NotOffered,
+    NotPinned,
     Refuse,
     Rejected,
     SMTPClient,
@@ -242,6 +246,74 @@ async def test_wrong_name(tls_context: TlsContext, client_tls: ssl.SSLContext) -
         assert isinstance(lost.value.__cause__, ssl.SSLCertVerificationError)
 
 
+@pytest.mark.parametrize("what", ["certificate", "key", "one of two"])
+@pytest.mark.parametrize("mode", [TlsMode.REQUIRED, TlsMode.IMPLICIT])
+async def test_pinned(mode: TlsMode, what: str, tls_context: TlsContext, certificate: x509.Certificate) -> None:
+    """Nothing else is asked of it; it does for a password, too."""
+    octets = certificate.public_bytes(Encoding.DER)
+    if what == "key":
+        octets = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    pinned = {hashlib.sha256(octets).digest(), *([bytes(32)] if what == "one of two" else [])}
+    options: dict[str, Any] = {"tls_context": tls_context, "implicit_tls": mode is TlsMode.IMPLICIT}
+    async with serving(Gate, SECURE, **options) as host:
+        where = "127.0.0.1", port(host.listener)
+        async with await connect(*where, tls=mode, pinned=pinned, server_name="unknown.example") as client:
+            assert client.tls is not None
+            assert client.tls.verified
+            await client.authenticate([PlainClient(USER, PASSWORD)])
+            assert fates(await client.send(envelope(), MESSAGE)) == ["ACCEPTED", "ACCEPTED"]
+
+
+@pytest.mark.parametrize("mode", [TlsMode.REQUIRED, TlsMode.IMPLICIT])
+async def test_not_pinned(mode: TlsMode, tls_context: TlsContext, client_tls: ssl.SSLContext) -> None:
+    """However valid it is."""
+    watcher = Watched()
+    options: dict[str, Any] = {"tls_context": tls_context, "implicit_tls": mode is TlsMode.IMPLICIT}
+    async with serving(Gate, SECURE, **options) as host:
+        where = "127.0.0.1", port(host.listener)
+        with pytest.raises(Disconnected) as lost:
+            await connect(*where, tls=mode, context=client_tls, pinned=[bytes(32)], watcher=watcher)
+        assert lost.value.closed.cause is Cause.TLS_FAILED
+        assert isinstance(lost.value.__cause__, NotPinned)
+        assert watcher.tls == []
+        assert all(b"EHLO" not in octets for _, octets in watcher.octets[3:])
+        await host.empty()
+
+
+async def test_pin_does_not_replace_the_context(tls_context: TlsContext, certificate: x509.Certificate) -> None:
+    pinned = [hashlib.sha256(certificate.public_bytes(Encoding.DER)).digest()]
+    async with serving(Gate, SECURE, tls_context=tls_context) as host:
+        where = "127.0.0.1", port(host.listener)
+        with pytest.raises(Disconnected) as lost:
+            await connect(*where, tls=TlsMode.REQUIRED, context=ssl.create_default_context(), pinned=pinned)
+        assert isinstance(lost.value.__cause__, ssl.SSLCertVerificationError)
+
+
+@pytest.mark.parametrize("mode", [TlsMode.NONE, TlsMode.OPPORTUNISTIC])
+async def test_pins_want_tls(mode: TlsMode) -> None:
+    """Or a server that is not who it should be would only have to offer none."""
+    here, there = socket.socketpair()
+    with there:
+        with pytest.raises(ValueError, match="wants TLS, not"):
+            await converse(here, NAME, tls=mode, pinned=[bytes(32)])
+        assert here.fileno() == -1
+    with pytest.raises(ValueError, match="wants TLS, not"):
+        await connect("127.0.0.1", 9, tls=mode, pinned=[bytes(32)])
+    with pytest.raises(ValueError, match="32 octets"):
+        await connect("127.0.0.1", 9, tls=TlsMode.REQUIRED, pinned=[b"sha256"])
+
+
+async def test_source_address() -> None:
+    async with serving() as host:
+        async with await connect("127.0.0.1", port(host.listener), source_address="127.0.0.77"):
+            assert host.sessions[0].facts.peer.address == "127.0.0.77"
+        with pytest.raises(OSError, match="all attempts to connect") as failed:
+            await connect("127.0.0.1", port(host.listener), source_address="::1")
+        cause = failed.value.__cause__
+        assert isinstance(cause, ExceptionGroup)
+        assert "incompatible" in str(cause.exceptions)
+
+
 async def test_older_tls(tls_context: TlsContext, client_tls: ssl.SSLContext) -> None:
     client_tls.maximum_version = ssl.TLSVersion.TLSv1_2
     async with serving(config=SECURE, tls_context=tls_context) as host:
@@ -342,7 +414,7 @@ async def test_nobody_listens() -> None:
 async def test_connection_takes_too_long(
     monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.testing.MockClock
 ) -> None:
-    async def open_tcp_stream(host: str, port: int) -> trio.SocketStream:
+    async def open_tcp_stream(host: str, port: int, local_address: str | None) -> trio.SocketStream:
         await trio.sleep_forever()
         raise AssertionError
 

@@ -22,7 +22,7 @@ def pump() -> Iterator[Pump]:
 
 
 def conversation(pump: Pump) -> Conversation:
-    return Conversation(pump, Taker(pump.connection), refusal=None, starttls=False, auth_delay=0)
+    return Conversation(pump, Taker(pump.connection), refusal=None, starttls=lambda: False, auth_delay=0)
 
 
 async def test_message_without_a_reader(pump: Pump) -> None:

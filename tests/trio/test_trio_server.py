@@ -4,9 +4,6 @@ import contextlib
 import socket
 import ssl
 from collections.abc import AsyncIterator, Sequence
-from functools import partial
-from pathlib import Path
-from typing import Any
 
 import pytest
 import trio
@@ -15,10 +12,8 @@ from trio_play import CONFIG, OK, Client, Taker, deliver, serving, until
 
 from smtpcore import (
     STANDARD,
-    SUBMISSION,
     Abort,
     Limits,
-    LocalProtocolError,
     MailFrom,
     Peer,
     Reply,
@@ -26,9 +21,9 @@ from smtpcore import (
     Timeouts,
 )
 from smtpcore.extensions import STARTTLS
-from smtpcore_trio import Aborted, BaseSession, Server, TlsContext, serve
+from smtpcore_trio import Aborted, BaseSession, Port, Server, TlsContext, listen_tcp, serve
 from smtpcore_trio._pump import Pump
-from smtpcore_trio.server import peer_of, plain_address
+from smtpcore_trio.server import plain_address
 
 TLS_CONFIG = ServerConfig(hostname="mx.example.org", extensions=(*STANDARD, STARTTLS))
 
@@ -67,15 +62,6 @@ async def test_implicit_tls(tls_context: TlsContext, client_tls: ssl.SSLContext)
         assert host.sessions[0].facts.tls.version == "TLSv1.3"
         assert (await client.ask("QUIT")).startswith("221 ")
         assert await client.rest() == b""
-
-
-async def test_starttls_is_not_available_without_a_context() -> None:
-    """That is a mistake of ours, and is said before anybody connects."""
-    for config, implicit_tls in ((TLS_CONFIG, False), (CONFIG, True)):
-        with pytest.raises(ValueError, match="tls_context"):
-            await serve([], Taker, config, implicit_tls=implicit_tls)
-    with pytest.raises(LocalProtocolError, match="AUTH"):
-        await serve([], Taker, CONFIG, dialect=SUBMISSION)
 
 
 @pytest.mark.catalogue("C4")
@@ -245,7 +231,7 @@ async def test_deadlines_of_others(monkeypatch: pytest.MonkeyPatch, caplog: pyte
         await until(lambda: failed)
         async with await host.client() as other:
             assert (await other.rest()).endswith(b"421 4.4.2 mx.example.org timeout exceeded, closing connection\r\n")
-    assert "deadlines of a connection" in caplog.text
+    assert "deadlines of the session" in caplog.text
 
 
 @pytest.mark.catalogue("G1", "G2")
@@ -310,33 +296,6 @@ async def test_client_that_never_reads() -> None:
         await host.empty()
 
 
-# --- many clients -------------------------------------------------------------------------------------
-
-
-@pytest.mark.catalogue("G6")
-async def test_too_many_connections() -> None:
-    async with serving(max_connections=2) as host:
-        async with await host.client() as one, await host.client() as two:
-            await one.greet()
-            await two.greet()
-            async with await host.client() as three, await host.client() as four:
-                assert await three.line() == b"421 Too many connections, try again later\r\n"
-                assert await four.line() == b"421 Too many connections, try again later\r\n"
-                # Those two are still there, as they have not closed; one more is not even told.
-                async with await host.client() as five:
-                    assert await five.rest() == b""
-            assert (await one.ask("NOOP")).startswith("250")
-        await host.empty()
-        async with await host.client() as six:
-            await six.greet()
-
-
-async def test_too_many_connections_for_handshakes(tls_context: TlsContext) -> None:
-    options: dict[str, Any] = {"max_connections": 1, "tls_context": tls_context, "implicit_tls": True}
-    async with serving(**options) as host, await host.client(), await host.client() as two:
-        assert await two.rest() == b""
-
-
 # --- draining -----------------------------------------------------------------------------------------
 
 GOODBYE = b"421 4.3.2 mx.example.org shutting down\r\n"
@@ -367,13 +326,15 @@ async def test_drain(by: str) -> None:
 
 
 async def test_drain_stops_accepting_and_returns() -> None:
-    listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    port = Port(listeners=await listen_tcp("127.0.0.1", 0), config=CONFIG)
+    host, number = port.addresses[0].split(":")
     with trio.fail_after(5):
         async with trio.open_nursery() as nursery:
-            server: Server = await nursery.start(partial(serve, listeners, Taker, CONFIG))
+            server: Server = await nursery.start(serve, [port], Taker)
             server.drain()
-        with pytest.raises(OSError, match=r".*"):
-            await trio.testing.open_stream_to_socket_listener(listeners[0])
+        assert port.listeners[0].socket.fileno() == -1
+        with pytest.raises(OSError, match=number):
+            await trio.open_tcp_stream(host, int(number))
 
 
 async def test_drain_waits_for_the_application() -> None:
@@ -409,11 +370,31 @@ async def test_grace() -> None:
                 with contextlib.suppress(trio.BrokenResourceError):
                     assert await client.rest() == b""
             assert host.sessions[0].messages == []
+            await host.empty()
+            assert host.server.cut == 1
+
+
+async def test_what_is_cut_is_counted(caplog: pytest.LogCaptureFixture) -> None:
+    """Those that end by themselves are not, nor those that were over before."""
+    async with serving() as host, contextlib.AsyncExitStack() as clients:
+        gone, idle, one, two = [await clients.enter_async_context(await host.client()) for _ in range(4)]
+        await gone.greet()
+        await gone.ask("QUIT")
+        await idle.greet()
+        for busy in (one, two):
+            await busy.begin()
+            await busy.ask("DATA")
+        host.server.drain(0.3)
+        assert await idle.rest() == GOODBYE
+        await host.empty()
+        await until(lambda: "cut" in caplog.text)
+        assert host.server.cut == 2
+    assert "2 sessions were cut" in caplog.text
 
 
 async def test_drain_ends_handshakes(tls_context: TlsContext) -> None:
     async with serving(tls_context=tls_context, implicit_tls=True) as host, await host.client() as client:
-        await until(lambda: host.server.connections)
+        await until(lambda: host.server.handshakes)
         host.server.drain()
         assert await client.rest() == b""
 
@@ -430,33 +411,32 @@ async def test_drain_while_the_client_shakes_hands(tls_context: TlsContext, clie
 
 async def test_connection_that_comes_while_draining() -> None:
     """It was accepted just before."""
-    release = trio.Event()
+    asked, release = trio.Event(), trio.Event()
 
     class Late(Taker):
         async def connected(self, peer: Peer) -> Reply | None:
+            asked.set()
             await release.wait()
             return None
 
     async with serving(Late) as host, await host.client() as client:
-        await until(lambda: host.server.connections)
+        await asked.wait()
         host.server.drain()
-        async with trio.open_nursery() as nursery:
-            left, right = socket.socketpair()
-            nursery.start_soon(host.server._serve_one, trio.SocketStream(trio.socket.from_stdlib_socket(left)))
-            async with Client(trio.SocketStream(trio.socket.from_stdlib_socket(right))) as late:
-                assert await late.rest() == GOODBYE.replace(b"4.3.2 ", b"")
+        left, right = socket.socketpair()
+        host.server._let_in(host.server.ports[0], left)
+        async with Client(trio.SocketStream(trio.socket.from_stdlib_socket(right))) as late:
+            assert await late.rest() == GOODBYE.replace(b"4.3.2 ", b"")
         release.set()
         assert await client.rest() == b"220 mx.example.org ESMTP ready\r\n" + GOODBYE
 
 
 async def test_cancelled_before_it_began() -> None:
-    listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    port = Port(listeners=await listen_tcp("127.0.0.1", 0), config=CONFIG)
     with trio.fail_after(5), trio.CancelScope() as scope:
         scope.cancel()
-        await serve(listeners, Taker, CONFIG)
+        await serve([port], Taker)
     assert scope.cancelled_caught
-    for listener in listeners:
-        await listener.aclose()
+    assert port.listeners[0].socket.fileno() == -1
 
 
 # --- peers --------------------------------------------------------------------------------------------
@@ -476,30 +456,9 @@ def test_plain_address(address: str, plain: str) -> None:
     assert plain_address(address) == plain
 
 
-async def test_peer_on_a_unix_socket(tmp_path: Path) -> None:
-    path = str(tmp_path / "socket")
-    listening = trio.socket.socket(trio.socket.AF_UNIX)
-    await listening.bind(path)
-    listening.listen()
-    seen: list[Peer] = []
-
-    class Looker(BaseSession):
-        async def connected(self, peer: Peer) -> Reply | None:
-            seen.append(peer)
-            return None
-
-    async with trio.open_nursery() as nursery:
-        start = partial(serve, [trio.SocketListener(listening)], Looker, CONFIG)
-        server: Server = await nursery.start(start)
-        async with Client(await trio.open_unix_socket(path)) as client:
-            await client.greet()
-        server.drain()
-    assert seen == [Peer(None)]
-
-
 async def test_peer_that_has_gone() -> None:
-    with socket.socket() as lost:
-        assert peer_of(lost) is None
     async with serving() as host:
-        await host.server._serve_one(trio.SocketStream(trio.socket.socket()))
-        assert host.sessions == []
+        lost = socket.socket()
+        host.server._let_in(host.server.ports[0], lost)
+        assert lost.fileno() == -1
+        assert (host.sessions, host.server.connections) == ([], 0)

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from smtpcore import TlsInfo
 from smtpcore_trio import TlsContext
 from smtpcore_trio._transport import SocketTransport
-from smtpcore_trio.tls import _shown, channel_bindings, client_context
+from smtpcore_trio.tls import _digests, _shown, channel_bindings, client_context
 
 Key = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey
 
@@ -135,6 +135,14 @@ def test_certificate_that_nobody_can_read(certificate: x509.Certificate) -> None
     """A client that verifies nothing may be shown anything."""
     assert _shown(None) == _shown(b"junk") == {}
     assert _shown(certificate.public_bytes(Encoding.DER)) == channel_bindings(certificate)
+
+
+def test_what_can_be_pinned(certificate: x509.Certificate) -> None:
+    octets = certificate.public_bytes(Encoding.DER)
+    assert _digests(None) == []
+    assert _digests(b"junk") == [hashlib.sha256(b"junk").digest()]
+    assert _digests(octets)[0] == certificate.fingerprint(hashes.SHA256())
+    assert len(_digests(octets)) == 2
 
 
 @pytest.mark.catalogue("C9", "C11")

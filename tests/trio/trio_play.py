@@ -4,6 +4,7 @@ import ssl
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
+from ipaddress import IPv4Network
 from typing import Any, Self
 
 import attrs
@@ -22,8 +23,9 @@ from smtpcore import (
     StoredKey,
     TokenCheck,
 )
-from smtpcore_trio import BaseSession, Facts, Server, serve
+from smtpcore_trio import Admission, BaseSession, Facts, Port, Server, listen_tcp, serve
 
+LOOPBACK = IPv4Network("127.0.0.0/8")
 CONFIG = ServerConfig(hostname="mx.example.org")
 OK = Reply(250, "Stored", "2.0.0")
 MESSAGE = b"Subject: x\r\n\r\nbody\r\n"
@@ -167,10 +169,15 @@ class Host:
         return Client(await trio.testing.open_stream_to_socket_listener(self.listener))
 
 
+# What is said of a port, and not of the server.
+OF_A_PORT = {"dialect", "tls_context", "implicit_tls", "proxies", "name"}
+
+
 @asynccontextmanager
 async def serving(
     new_session: Callable[[Facts], Any] = Taker, config: ServerConfig = CONFIG, **options: Any
 ) -> AsyncIterator[Host]:
+    """A server with one port, on a free port of 127.0.0.1."""
     sessions: list[Any] = []
 
     def make(facts: Facts) -> Any:
@@ -179,7 +186,9 @@ async def serving(
 
     with trio.fail_after(20):
         async with trio.open_nursery() as nursery:
-            listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
-            server = await nursery.start(partial(serve, listeners, make, config, **options))
-            yield Host(server, sessions, listeners[0], nursery)
+            of_port = {name: options.pop(name) for name in OF_A_PORT & options.keys()}
+            port = Port(listeners=await listen_tcp("127.0.0.1", 0), config=config, **of_port)
+            options = {"admission": Admission(exempt=(LOOPBACK,)), **options}
+            server = await nursery.start(partial(serve, [port], make, **options))
+            yield Host(server, sessions, port.listeners[0], nursery)
             server.drain(0)

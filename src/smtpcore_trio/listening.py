@@ -1,0 +1,144 @@
+"""Where a server listens: `Port`, and the listeners for it."""
+
+import contextlib
+import os
+import socket
+import stat
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+from typing import Final
+
+import attrs
+import trio
+
+from smtpcore import SMTP, Dialect, ServerConfig
+
+from .tls import TlsContext
+
+Network = IPv4Network | IPv6Network
+
+BACKLOG: Final = 1024
+"""Connections that the system holds for us until we accept them; it may allow fewer."""
+
+
+def _addresses(port: "Port") -> tuple[str, ...]:
+    return tuple(address_of(listener) for listener in port.listeners)
+
+
+def _first_address(port: "Port") -> str:
+    return next(iter(port.addresses), "")
+
+
+@attrs.frozen(kw_only=True)
+class Port:
+    """One way into a server.
+
+    Args:
+        listeners: such as `listen_tcp`, `listen_unix` and `listen_inherited` return; `serve` closes them.
+        config: of every connection that comes in here.
+        dialect: SMTP, SUBMISSION or LMTP.
+        tls_context: for STARTTLS, if the config has it, or for *implicit_tls*. Session tickets are good wherever
+            the same context is; give each port its own.
+        implicit_tls: every connection begins with TLS (RFC 8314 section 3).
+        proxies: where a PROXY header comes first. From there it is demanded; from elsewhere it is no command.
+        name: for logs and metrics; by default the first address.
+
+    Raises:
+        ValueError: there is no listener, or TLS is wanted, and there is no context for it.
+        LocalProtocolError: the config does not suit the dialect.
+    """
+
+    listeners: tuple[trio.SocketListener, ...]
+    config: ServerConfig
+    dialect: Dialect = SMTP
+    tls_context: TlsContext | None = None
+    implicit_tls: bool = False
+    proxies: tuple[Network, ...] = ()
+    addresses: tuple[str, ...] = attrs.field(default=attrs.Factory(_addresses, takes_self=True), init=False)
+    """Those of the listeners: ``192.0.2.1:25``, ``[2001:db8::1]:25``, or a path."""
+    name: str = attrs.field(default=attrs.Factory(_first_address, takes_self=True))
+
+    def __attrs_post_init__(self) -> None:
+        if not self.listeners:
+            raise ValueError("a port needs a listener")
+        offered = {extension.keyword for extension in self.config.extensions}
+        if self.tls_context is None and (self.implicit_tls or "STARTTLS" in offered):
+            raise ValueError("TLS needs a tls_context")
+        self.config.plan(self.dialect)
+
+
+def address_of(listener: trio.SocketListener) -> str:
+    """Where to reach *listener*."""
+    name = listener.socket.getsockname()
+    if not isinstance(name, tuple):
+        return os.fsdecode(name)
+    host, port = name[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+async def listen_tcp(host: str | None, port: int, *, backlog: int = BACKLOG) -> tuple[trio.SocketListener, ...]:
+    """Listen on every address of *host*, IPv4 and IPv6 each by a socket of its own.
+
+    Args:
+        host: a name or an address; None for all addresses of this host.
+        port: 0 for one that is free; `Port.addresses` tells it.
+
+    Raises:
+        OSError: an address cannot be listened on.
+    """
+    return tuple(await trio.open_tcp_listeners(port, host=host, backlog=backlog))
+
+
+def listen_unix(path: Path, mode: int = 0o660, *, backlog: int = BACKLOG) -> tuple[trio.SocketListener, ...]:
+    """Listen on a Unix socket.
+
+    It takes the place of a socket that nobody listens on any more. The file stays when the server ends.
+
+    Args:
+        path: of about 100 octets at most.
+        mode: of the file; whoever may write to it may connect.
+
+    Raises:
+        OSError: it cannot be made, or there is something else at *path*, such as a socket that somebody listens on.
+    """
+    _vacate(path)
+    made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        made.bind(os.fspath(path))
+        # Nobody can connect before `listen`.
+        path.chmod(mode)
+        made.listen(backlog)
+    except BaseException:
+        made.close()
+        raise
+    return (trio.SocketListener(trio.socket.from_stdlib_socket(made)),)
+
+
+def _vacate(path: Path) -> None:
+    """Remove a socket that nobody listens on."""
+    with contextlib.suppress(FileNotFoundError), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as knock:
+        knock.setblocking(False)  # for one whose backlog is full
+        try:
+            knock.connect(os.fspath(path))
+        except ConnectionRefusedError:
+            if stat.S_ISSOCK(path.lstat().st_mode):
+                path.unlink()
+
+
+def listen_inherited(descriptor: int) -> tuple[trio.SocketListener, ...]:
+    """Listen on a socket that another program has opened for us, such as an init system.
+
+    Args:
+        descriptor: belongs to the listener from then on, and is not passed on to other programs.
+
+    Raises:
+        OSError: it is no socket.
+        ValueError: it is none that listens for streams.
+    """
+    inherited = socket.socket(fileno=descriptor)
+    try:
+        inherited.set_inheritable(False)
+        return (trio.SocketListener(trio.socket.from_stdlib_socket(inherited)),)
+    except BaseException:
+        inherited.detach()
+        raise

@@ -1,0 +1,136 @@
+"""Lines about a server, by structlog: `Logs` is an `Observer`.
+
+All that a client chooses is made safe: no line holds a control character, or one that changes the direction of the
+text, and no value is long.
+"""
+
+from typing import Any, Final, Protocol, Self
+
+from smtpcore import (
+    Authenticated,
+    AuthFailed,
+    BodyAborted,
+    Closed,
+    Deviation,
+    Envelope,
+    MailFrom,
+    Peer,
+    Question,
+    RcptTo,
+    Refused,
+    Reply,
+    safe,
+)
+
+from .observe import BaseObserver, Event, Rejected, Secured, SessionFacts, Settled
+
+# Recipients, and verdicts, that a line names.
+_NAMED: Final = 10
+
+
+class BoundLogger(Protocol):
+    """What is used of a logger of structlog's."""
+
+    def bind(self, **values: object) -> Self:
+        """The same, with more in each of its lines."""
+
+    def info(self, event: str, **values: object) -> object:
+        """What is as it should be."""
+
+    def warning(self, event: str, **values: object) -> object:
+        """What somebody may want to look at."""
+
+
+class Logs(BaseObserver):
+    """Writes a line when a session opens and closes, for each message, refusal and limit, and of TLS and AUTH.
+
+    Args:
+        logger: such as `structlog.get_logger` gives. It must not block for long.
+
+    Each line of a session has its ``session``, ``peer`` and ``port``.
+    """
+
+    def __init__(self, logger: BoundLogger) -> None:
+        self._logger = logger
+        self._bound: dict[str, BoundLogger] = {}
+
+    def _of(self, session: SessionFacts) -> BoundLogger:
+        bound = self._bound.get(session.session_id)
+        if bound is None:
+            bound = self._logger.bind(session=session.session_id, peer=_name(session.peer), port=safe(session.port))
+        return bound
+
+    def opened(self, session: SessionFacts) -> None:
+        """See `Observer`."""
+        bound = self._bound[session.session_id] = self._of(session)
+        bound.info("session opened", tls=session.tls is not None)
+
+    def closed(self, session: SessionFacts, closed: Closed | None) -> None:
+        """See `Observer`."""
+        cause = "cut" if closed is None else closed.cause.name.lower()
+        self._of(session).info("session closed", cause=cause, detail=safe(closed.detail) if closed else "")
+        self._bound.pop(session.session_id, None)
+
+    def refused(self, limit: str, peer: Peer, session: SessionFacts | None = None) -> None:
+        """See `Observer`."""
+        logger = self._logger.bind(peer=_name(peer)) if session is None else self._of(session)
+        logger.warning("limit", limit=limit)
+
+    def event(self, session: SessionFacts, event: Event) -> None:
+        """See `Observer`."""
+        match event:
+            case Settled():
+                replies = [_reply(each) for each in event.verdicts[:_NAMED]]
+                taken = sum(each.positive for each in event.verdicts)
+                self._of(session).info(
+                    "message", octets=event.octets, taken=taken, replies=replies, **_envelope(event.envelope)
+                )
+            case Rejected():
+                self._of(session).info("refused", command=_command(event.question), reply=_reply(event.reply))
+            case Refused():
+                self._of(session).info("refused", command=safe(event.line), reply=_reply(event.reply))
+            case AuthFailed():
+                self._of(session).warning(
+                    "authentication failed",
+                    mechanism=safe(event.mechanism),
+                    username=None if event.username is None else safe(event.username),
+                    reply=_reply(event.reply),
+                )
+            case Authenticated():
+                self._of(session).info(
+                    "authenticated", mechanism=safe(event.mechanism), username=safe(event.identity.username)
+                )
+            case Secured():
+                self._of(session).info("tls", version=safe(event.tls.version), cipher=safe(event.tls.cipher))
+            case BodyAborted():
+                self._of(session).info("message aborted", reason=event.reason.name.lower())
+            case Deviation():
+                what = event.what
+                self._of(session).info("deviation", what=what if isinstance(what, str) else what.name.lower())
+            case _:
+                pass
+
+
+def _name(peer: Peer) -> str:
+    return safe(peer.address or "local")
+
+
+def _reply(reply: Reply) -> str:
+    return safe(str(reply))
+
+
+def _envelope(envelope: Envelope | None) -> dict[str, Any]:
+    if envelope is None:
+        return {}
+    recipients = [safe(str(each.path)) for each in envelope.recipients[:_NAMED]]
+    return {"sender": safe(str(envelope.reverse_path)), "recipients": len(envelope.recipients), "to": recipients}
+
+
+def _command(question: Question) -> str:
+    match question:
+        case MailFrom():
+            return safe(f"MAIL {question.path}")
+        case RcptTo():
+            return safe(f"RCPT {question.path}")
+        case _:
+            return safe(getattr(question, "verb", type(question).__name__.upper()))
