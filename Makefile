@@ -42,7 +42,8 @@ unit: $(VENV)/.dev
 
 # Each benchmark once, to see that it still runs.
 bench-smoke: $(VENV)/.dev
-	$(if $(BENCHMARKS),$(BIN)/python -m pytest --quiet --benchmark-disable $(BENCHMARKS),@echo "no benchmarks")
+	$(BIN)/python -m pytest --quiet --benchmark-disable $(BENCHMARKS)
+	$(BIN)/python benchmarks/client_kept.py --smoke
 
 fuzz-smoke: $(VENV)/.dev
 	set -e; for target in $(FUZZ_TARGETS); do $(BIN)/python $$target --engine=each --seconds=$(SMOKE_SECONDS); done
@@ -52,6 +53,7 @@ docs: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m pytest --benchmark-only $(BENCHMARKS) $(ARGS)
+	$(BIN)/python benchmarks/client_kept.py
 
 fuzz: $(VENV)/.dev
 	set -e; for target in $(FUZZ_TARGETS); do $(BIN)/python $$target --seconds=$(FUZZ_SECONDS); done

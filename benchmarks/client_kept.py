@@ -165,7 +165,11 @@ def sink() -> Iterator[int]:
     """The port of an smtp-sink."""
     path = shutil.which("smtp-sink", path="/usr/sbin:/usr/local/sbin:/usr/libexec/postfix:/usr/bin")
     if path is None:
-        sys.exit("smtp-sink is not here: it comes with Postfix")
+        missing = "smtp-sink is not here: it comes with Postfix"
+        if "--smoke" in sys.argv and "CI" not in os.environ:  # a laptop may be without it
+            print(f"skipped: {missing}")
+            sys.exit(0)
+        sys.exit(missing)
     with socket.create_server((HOST, 0)) as listening:
         port: int = listening.getsockname()[1]
     command = [path, *(["-u", "nobody"] if os.getuid() == 0 else []), f"{HOST}:{port}", "100"]
