@@ -130,7 +130,7 @@ class Dialling:
         self._authenticated = False
         self._exchange: Any = None
 
-        # Longer than a line may be, by one octet: what is longer is not swallowed but ends the connection.
+        # No line is swallowed here: the reader ends the connection at the first that is too long.
         self._in = Input(limits.reply_line_octets)
         self._reader = ReplyReader(
             self._in,
