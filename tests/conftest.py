@@ -1,4 +1,4 @@
-"""What all tests share: the profiles of Hypothesis."""
+"""What all tests share: the profiles of Hypothesis, and the environment."""
 
 import os
 
@@ -22,3 +22,7 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+# By this pytest-xdist's processes hear of -X dev; what the tests start hears of it by its arguments, or not at all.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.pop("PYTHONDEVMODE", None)

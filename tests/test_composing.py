@@ -103,7 +103,7 @@ def test_parameters_of_mail(params: dict[str, Any], text: str) -> None:
         ({"orcpt": OriginalRecipient("rfc822", "Bob+x@a.example")}, " ORCPT=rfc822;Bob+2Bx@a.example"),
         ({"rrvs": RequireRecipientValidSince("2014-04-03T23:01:00Z", "R")}, " RRVS=2014-04-03T23:01:00Z;R"),
     ],
-    ids=str,
+    ids=lambda each: each if isinstance(each, str) else ",".join(each),
 )
 def test_parameters_of_rcpt(params: dict[str, Any], text: str) -> None:
     driver = begun(*OFFERED)

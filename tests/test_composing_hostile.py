@@ -149,7 +149,7 @@ def test_parameters_of_mail_that_are_none(name: str, wrong: Any) -> None:
         {"rrvs": RequireRecipientValidSince("2014-04-03T23:01:00Z;R\r\n", "R")},
         {"extra": {"X-NEW": "5"}}, {"extra": {"notify": frozenset()}}, {"extra": None},
     ],
-    ids=str,
+    ids=",".join,
 )  # fmt: skip
 def test_parameters_of_rcpt_that_are_none(params: dict[str, Any]) -> None:
     refuses(Envelope(NULL_PATH, (*one("z@y.example"), *one(**params))))

@@ -193,7 +193,7 @@ made: Any = Envelope  # of what the type checker would not take
         made("a@b.example", envelope().recipients),
         made(None, envelope().recipients),
     ],
-    ids=str,
+    ids=lambda wrong: str(wrong).partition(" at 0x")[0],
 )  # fmt: skip
 def test_what_is_no_envelope(wrong: Any) -> None:
     driver = begun("PIPELINING")

@@ -219,12 +219,12 @@ def test_value_missing_or_superfluous(extension: Extension, param: Param) -> Non
     assert said(greeted(*with_needs(extension)), param, f"{param.keyword}=") == "501 5.5.4"
 
 
-@pytest.mark.parametrize(("extension", "verb"), VERBS, ids=str)
+@pytest.mark.parametrize(("extension", "verb"), VERBS, ids=name)
 def test_verb_where_it_is_not_enabled(extension: Extension, verb: str) -> None:
     assert session().codes(f"{verb} 0")[0] == "502 5.5.1"
 
 
-@pytest.mark.parametrize(("extension", "verb"), VERBS, ids=str)
+@pytest.mark.parametrize(("extension", "verb"), VERBS, ids=name)
 def test_verb_in_a_transaction(extension: Extension, verb: str) -> None:
     driver = greeted(*with_needs(extension))
     driver.say("MAIL FROM:<a@b.example>")

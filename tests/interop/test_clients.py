@@ -168,6 +168,14 @@ def aiosmtplib_(program: Program) -> Send:
             await client.mail(sender, options=options, encoding=encoding)
             await client.rcpt(recipient, encoding=encoding)
             assert (await client.data(message)).code == 250
+            assert client.transport is not None
+            socket = client.transport.get_extra_info("socket")
+        # It does not wait for the end of TLS; what is still open when the loop ends would warn, in some later test.
+        for _ in range(3000):
+            if socket.fileno() < 0:
+                return
+            await asyncio.sleep(0.01)
+        raise TimeoutError
 
     def run_it(
         message: bytes, mode: str = "clear", auth: str | None = None, sender: str = SENDER, recipient: str = RECIPIENT

@@ -480,9 +480,9 @@ def growth(match: Callable[[str], object], make: Callable[[int], str]) -> float:
         text = make(n)
         best = float("inf")
         for _ in range(5):
-            start = time.perf_counter()
+            start = time.thread_time()
             assert match(text) is None
-            best = min(best, time.perf_counter() - start)
+            best = min(best, time.thread_time() - start)
         return best
 
     return seconds(320_000) / seconds(20_000) / 16

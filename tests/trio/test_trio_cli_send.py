@@ -679,7 +679,7 @@ def test_transcript(capsys: Captured) -> None:
 
 @pytest.mark.parametrize("terminal", [False, True])
 def test_progress(terminal: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "message").write_bytes(b"x" * 70 + b"\n" + b"x\n" * 1_000_000)
+    (tmp_path / "message").write_bytes(b"x" * 70 + b"\n" + (b"x" * 99 + b"\n") * 20_000)
     screen = Terminal() if terminal else io.StringIO()
     monkeypatch.setattr(sys, "stderr", screen)
     with Server(obliging({b"EHLO": b"250 x\r\n"})) as server:
