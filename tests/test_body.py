@@ -223,6 +223,7 @@ def test_too_big_is_known_before_its_octets() -> None:
     body = IncomingBody(LIMITS, Stray.REJECT, dots=False)
     assert not body.begin_chunk(LEAST + 1, last=False)
     assert body.abort is Abort.TOO_BIG
+    assert body.limit == "message_octets"
     assert body.left == LEAST + 1
     assert body.chunk(b"a" * 100) == b""
     assert body.raw == 100
@@ -236,6 +237,7 @@ def test_chunk_count() -> None:
         assert fits == [True, True, True, False][:chunks]
         assert content == b"aaa"
         assert body.abort is (None if chunks == 3 else Abort.TOO_BIG)
+        assert body.limit == ("" if chunks == 3 else "chunks")
 
 
 def test_the_first_abort_stays() -> None:

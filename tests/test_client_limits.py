@@ -38,9 +38,10 @@ def asked(config: ClientConfig) -> Play:
     return play
 
 
-def is_too_long(play: Play) -> bool:
+def is_too_long(play: Play, limit: str) -> bool:
     if play.wait is Wait.CLOSED:
         assert (play.closed.cause, play.closed.violation) == (Cause.LIMIT, Violation.REPLY_TOO_LONG)
+        assert play.closed.limit == limit
         assert not isinstance(play.events[-2], Answer)
         return True
     assert isinstance(play.last, Answer)
@@ -58,7 +59,7 @@ def test_reply_line_octets(most: int, how: str) -> None:
         for lines in (b"", b"250-more\r\n"):
             play = asked(limited(reply_line_octets=most))
             FEEDS[how](play, lines + b"250 " + b"x" * (octets - 6) + b"\r\n")
-            assert is_too_long(play) is (octets > most)
+            assert is_too_long(play, "reply_line_octets") is (octets > most)
 
 
 @pytest.mark.catalogue("G4")
@@ -67,7 +68,7 @@ def test_a_line_without_an_end_is_cut_as_soon_as_it_is_too_long() -> None:
     play.feed(b"250 " + b"x" * 596)
     assert play.wait is Wait.DATA
     play.feed(b"x")
-    assert is_too_long(play)
+    assert is_too_long(play, "reply_line_octets")
 
 
 @pytest.mark.catalogue("G4")
@@ -80,7 +81,7 @@ def test_reply_lines(most: int, how: str) -> None:
             play.conn.noop()
             play.sent()
         FEEDS[how](play, b"250-more\r\n" * (lines - 1) + b"250 last\r\n")
-        assert is_too_long(play) is (lines > most)
+        assert is_too_long(play, "reply_lines") is (lines > most)
 
 
 @pytest.mark.catalogue("G4")
@@ -91,7 +92,7 @@ def test_reply_octets(how: str) -> None:
     for last in (100, 101):
         play = asked(limited(reply_octets=most))
         FEEDS[how](play, line * 9 + b"250 " + b"x" * (last - 6) + b"\r\n")
-        assert is_too_long(play) is (last > 100)
+        assert is_too_long(play, "reply_octets") is (last > 100)
 
 
 @pytest.mark.catalogue("G4")
@@ -101,7 +102,7 @@ def test_a_reply_without_an_end() -> None:
     while play.wait is Wait.DATA:
         play.feed(b"250-x\r\n" * 100)
         fed += 700
-    assert is_too_long(play)
+    assert is_too_long(play, "reply_lines")
     assert fed <= 7_700  # a thousand lines
 
 
@@ -115,6 +116,7 @@ def test_capabilities(most: int) -> None:
         play.hear("250-mx", *(f"250-X{each}" for each in range(number - 1)), "250 LAST")
         if number > most:
             assert (play.closed.cause, play.closed.violation) == (Cause.LIMIT, Violation.TOO_MANY_CAPABILITIES)
+            assert play.closed.limit == "capabilities"
             assert not any(isinstance(event, HelloDone) for event in play.events)
         else:
             assert len(play.conn.capabilities.keywords) == most
@@ -128,7 +130,7 @@ def test_buffered_octets() -> None:
     conn.receive_data(b"x", 0.0)
     assert not conn.wants_data
     play.pump()
-    assert is_too_long(play)
+    assert is_too_long(play, "reply_line_octets")
     assert not conn.wants_data
 
 

@@ -45,9 +45,11 @@ def timed(answer: Any = accept_all, *, ehlo: bool = True) -> Driver:
     return driver
 
 
-def expired(driver: Driver, deadline: Deadline) -> None:
+def expired(driver: Driver, deadline: Deadline, missed: str = "") -> None:
     row = DEADLINES[deadline]
-    assert driver.events[-1] == Closed(Cause.TIMED_OUT, deadline.value)
+    closed = driver.events[-1]
+    assert closed == Closed(Cause.TIMED_OUT, missed or deadline.value)
+    assert closed.limit == closed.detail
     assert driver.out.endswith(TIMED_OUT) == (row.reply is not None)
     assert driver.wait is Wait.CLOSED
 
@@ -125,7 +127,7 @@ def test_body_is_moved_as_far_as_the_pace_allows() -> None:
     driver.at(121.8)
     assert driver.wait is Wait.DATA
     driver.at(122.0)
-    expired(driver, Deadline.BODY)
+    expired(driver, Deadline.BODY, "min_body_rate")
 
 
 def test_body_runs_in_a_chunk() -> None:
@@ -151,7 +153,7 @@ def test_body_runs_while_a_chunk_is_discarded() -> None:
     driver.feed(b"x" * 99)
     assert driver.conn.next_deadline() == pytest.approx(100 + 0.99 + 20)
     driver.at(121.0)
-    expired(driver, Deadline.BODY)
+    expired(driver, Deadline.BODY, "min_body_rate")
     driver = timed()
     driver.feed(b"BDAT 1\r\n")
     driver.feed(b"x")

@@ -8,6 +8,7 @@ from _limited import opened, ready, server, silent
 
 from smtpcore import (
     Abort,
+    AuthFailed,
     BodyAborted,
     BodyBegin,
     BodyEnd,
@@ -36,6 +37,12 @@ Scenario = Callable[[bool], Driver]
 def line(octets: int, start: str = "NOOP ") -> bytes:
     """A line of so many octets, with its end."""
     return (start.ljust(octets - 2, "x") + "\r\n").encode()
+
+
+def hits(driver: Driver) -> list[str]:
+    """The limits that the events name."""
+    named = driver.seen(Refused, AuthFailed, BodyAborted, Closed)
+    return [event.limit for event in named if event.limit]
 
 
 # --- limits -----------------------------------------------------------------------------------------
@@ -247,8 +254,11 @@ def test_limit(name: str, scenario: Scenario) -> None:
     assert within.wait is Wait.DATA
     closes = "close" in row.hit
     assert (over.wait is Wait.CLOSED) == closes
+    assert name not in hits(within)
+    assert hits(over)[-1] == name
+    assert hits(over).count(name) == 1
     if closes:
-        assert over.events[-1] in (Closed(Cause.LIMIT, name), Closed(Cause.PROTOCOL, name))
+        assert over.events[-1] == Closed(Cause.LIMIT, name)
         assert over.out.endswith(said)
         assert said.startswith(b"421 ")
     else:
@@ -282,7 +292,7 @@ def test_what_comes_out_of_a_message_too_big(scenario: Scenario) -> None:
     within, over = scenario(False), scenario(True)
     assert len(within.body) == len(over.body) == ONE
     assert within.seen(BodyEnd) == [BodyEnd(ONE)]
-    assert over.seen(BodyEnd, BodyAborted) == [BodyAborted(Abort.TOO_BIG)]
+    assert over.seen(BodyEnd, BodyAborted) == [BodyAborted(Abort.TOO_BIG, "message_octets")]
 
 
 def test_normalised_line_ends_count() -> None:
@@ -293,7 +303,7 @@ def test_normalised_line_ends_count() -> None:
     assert len(driver.body) == ONE
     driver.say("MAIL FROM:<>", "RCPT TO:<a@example.org>")
     assert driver.feed(b"BDAT %d LAST\r\n" % ONE + b"\n" * ONE).startswith(b"552 ")
-    assert driver.seen(BodyAborted) == [BodyAborted(Abort.TOO_BIG)] * 2
+    assert driver.seen(BodyAborted) == [BodyAborted(Abort.TOO_BIG, "message_octets")] * 2
 
 
 def test_the_limit_is_in_force_after_discard() -> None:

@@ -11,10 +11,11 @@ from .sasl import BadAnswer, Challenge, ServerMechanism
 
 @value
 class Outcome:
-    """The end of an exchange: an identity, or the name of the stock reply that says why not."""
+    """The end of an exchange: an identity, or the name of the stock reply, or of the limit, that says why not."""
 
     identity: Identity | None
-    reply: str
+    reply: str = ""
+    limit: str = ""
 
 
 def challenge_line(challenge: Challenge) -> bytes:

@@ -39,6 +39,13 @@ class IncomingBody:
         self.abort = reason
 
     @property
+    def limit(self) -> str:
+        """The name of the limit that it is over, if it is."""
+        if self.abort is not Abort.TOO_BIG:
+            return ""
+        return "chunks" if self.chunks > self._limits.chunks else "message_octets"
+
+    @property
     def overflown(self) -> bool:
         """Whether more of a refused message came than is worth consuming."""
         return self.refused and self.raw > self._limits.discard_octets

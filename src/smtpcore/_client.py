@@ -379,8 +379,8 @@ class ClientConnection(Sending):
                 self._capabilities, oddities = parse_capabilities(
                     reply.lines(), self._config.extensions, self._limits.capabilities
                 )
-            except TooManyCapabilities as error:
-                self._violated(Violation.TOO_MANY_CAPABILITIES, str(error))
+            except TooManyCapabilities:
+                self._violated(Violation.TOO_MANY_CAPABILITIES, "capabilities")
                 return
             for oddity in oddities:
                 self._tell(Deviation(oddity))

@@ -13,9 +13,9 @@ from ._envelope import MailParams, RcptParams
 from ._errors import GrammarError, LocalProtocolError
 from ._events import Quirk
 from ._framing import Stray
-from ._limits import Limits, Timeouts
+from ._limits import Limits, Timeouts, rows as limit_rows
 from ._machine import CORE, Edge, Gate, Phase, rows
-from ._reply import Replies
+from ._reply import Replies, Reply
 from ._value import fields, settings, value
 from .extensions import AUTH, CHUNKING, ETRN, STANDARD, STARTTLS, Extension, Param, Verb
 from .sasl import ServerMechanism
@@ -131,6 +131,7 @@ class Plan:
         self.replies = config.replies.filled(
             domain=config.hostname, protocol=dialect.protocol, limit=str(config.limits.message_octets)
         )
+        self.hits: dict[str, Reply] = {row.name: getattr(self.replies, row.reply) for row in limit_rows() if row.reply}
         self.deadlines = {each: getattr(config.timeouts, each.value) for each in DEADLINES}
         self.enhanced = "ENHANCEDSTATUSCODES" in keywords
         self.smtputf8 = "SMTPUTF8" in keywords

@@ -40,6 +40,12 @@ _VIOLATIONS: Final = {
     ReplyFault.TOO_MANY_LINES: Violation.REPLY_TOO_LONG,
     ReplyFault.TOO_LONG: Violation.REPLY_TOO_LONG,
 }
+# The limit that is hit.
+_OVER: Final = {
+    ReplyFault.LINE_TOO_LONG: "reply_line_octets",
+    ReplyFault.TOO_MANY_LINES: "reply_lines",
+    ReplyFault.TOO_LONG: "reply_octets",
+}
 
 
 class Awaited:
@@ -344,7 +350,7 @@ class Dialling:
         if raw is None:
             return False
         if isinstance(raw, ReplyFault):
-            self._violated(_VIOLATIONS[raw], raw.value)
+            self._violated(_VIOLATIONS[raw], _OVER.get(raw, raw.value))
             return True
         received, expected = self._in, self._expected
         start = self._start

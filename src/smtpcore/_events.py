@@ -266,9 +266,14 @@ class Abort(enum.Enum):
 @final
 @value
 class BodyAborted:
-    """The message that began will not be completed: drop what was kept of it."""
+    """The message that began will not be completed: drop what was kept of it.
+
+    *limit* is the name in `Limits` of the one that was hit, if one was; of the events behind it that the same
+    message brings, none names it again.
+    """
 
     reason: Abort
+    limit: str = ""
 
 
 @final
@@ -289,20 +294,25 @@ class Authenticated:
 @final
 @value
 class AuthFailed:
-    """An AUTH exchange failed, was cancelled or was malformed."""
+    """An AUTH exchange failed, was cancelled or was malformed. *limit* is the name of the one that was hit, if any."""
 
     mechanism: str
     username: str | None
     reply: Reply
+    limit: str = ""
 
 
 @final
 @value
 class Refused:
-    """The engine refused a command by itself. What came after AUTH is not in *line*."""
+    """The engine refused a command by itself. What came after AUTH is not in *line*.
+
+    *limit* is the name in `Limits` of the one that was hit, if one was.
+    """
 
     line: bytes
     reply: Reply
+    limit: str = ""
 
 
 class Quirk(enum.Enum):
@@ -390,6 +400,11 @@ class Closed:
     detail: str = ""
     violation: Violation | None = None
     reply: Reply | None = None
+
+    @property
+    def limit(self) -> str:
+        """The name of the limit that was exceeded, or of the deadline that expired; empty for other causes."""
+        return self.detail if self.cause in (Cause.LIMIT, Cause.TIMED_OUT) else ""
 
 
 Report = BodyChunk | BodyAborted | Reset | Authenticated | AuthFailed | Refused | Deviation | Quit | Closed

@@ -11,6 +11,8 @@ from ._framing import Input
 _BODY: Final = Deadline.BODY
 _COMMAND: Final = Deadline.COMMAND
 _SESSION: Final = Deadline.SESSION
+# Sums of fractions are not exact.
+_ROUNDING: Final = 1e-3
 
 
 class Link:
@@ -107,6 +109,15 @@ class Link:
         self._body_octets += octets
         paced = self._body_start + self._body_octets / self._rate
         self.clock.arm(_BODY, (min(paced, now)) + self._lengths[_BODY])
+
+    def missed(self, deadline: Deadline) -> str:
+        """The field of `Timeouts` by which *deadline* was armed for when it was.
+
+        That of a message is behind its last octets by less than its length where they came too slowly.
+        """
+        if deadline is _BODY and self.clock.at(_BODY) < self._stopped + self._lengths[_BODY] - _ROUNDING:
+            return "min_body_rate"
+        return deadline.value
 
     def next_deadline(self) -> float:
         """When to call ``handle_timeout``; ``math.inf`` for never."""

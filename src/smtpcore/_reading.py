@@ -53,6 +53,7 @@ from ._grammar import unfit
 from ._machine import Gate, Phase
 from ._receiving import BINARY_MIME, Receiving
 from ._reply import Reply, fill
+from ._session import AUTH_LINE
 from ._value import evolve
 from .extensions import Param
 from .sasl import Challenge
@@ -121,7 +122,7 @@ class Reading(Receiving):
         self._junk += 1
         if self._junk <= self._limits.junk_commands:
             return False
-        self._close(Cause.LIMIT, "junk_commands", self._replies.too_much_junk)
+        self._close_over("junk_commands")
         return True
 
     def _no_line(self, line: Line) -> ServerEvent | Wait | None:
@@ -129,11 +130,11 @@ class Reading(Receiving):
             return self._starve()
         self._line = b""
         if line is Line.FLOOD:
-            self._close(Cause.LIMIT, "swallowed_octets", self._replies.too_long_line_closing)
+            self._close_over("swallowed_octets")
             return None
         if _match_bdat(self._in.head):
             return self._unreadable_chunk()
-        return self._refuse(self._replies.too_long_line)
+        return self._refuse_over("auth_octets" if self._in.head.upper().startswith(AUTH_LINE) else "command_octets")
 
     def _decode_utf8(self, line: bytes) -> str | None:
         """A line that is not ASCII, if it may be so (RFC 6531 section 3.3)."""
@@ -176,7 +177,7 @@ class Reading(Receiving):
         if self._hello is None:
             self._unknown += 1
             if self._unknown > self._limits.unknown_before_hello:
-                self._close(Cause.PROTOCOL, "unknown_before_hello", replies.foreign_protocol)
+                self._close_over("unknown_before_hello")
                 return None
         if _bare_line_end(self._line):
             return self._refuse(replies.bad_line)
@@ -217,7 +218,7 @@ class Reading(Receiving):
         if limit is not None and self._transactions >= limit:
             if self._too_much_junk():
                 return None
-            return self._refuse(self._replies.too_many_transactions, error=False)
+            return self._refuse_over("transactions", error=False)
         try:
             path, raw = parse_mail(argument)
         except GrammarError as error:
@@ -233,7 +234,7 @@ class Reading(Receiving):
             params = decoded
             for check in self._plan.mail_checks:
                 if (refusal := check(self, params)) is not None:
-                    return self._refuse(refusal)
+                    return self._refuse_over(refusal) if isinstance(refusal, str) else self._refuse(refusal)
         # RFC 6531 3.4: without SMTPUTF8 on MAIL, the addresses of the transaction are ASCII.
         if self._utf8_line and not params.smtputf8:
             return self._refuse(self._replies.not_utf8)
@@ -262,7 +263,7 @@ class Reading(Receiving):
         # blame for it; but not without end.
         if len(self._recipients) >= self._limits.recipients:
             self._surplus += 1
-            return self._refuse(self._replies.too_many_recipients, error=self._surplus > self._limits.recipients)
+            return self._refuse_over("recipients", error=self._surplus > self._limits.recipients)
         self._edge = row.edge
         self._question = question = RcptTo(path, params)
         return question
@@ -381,7 +382,7 @@ class Reading(Receiving):
         self._guarded = True
         self._auth_attempts += 1
         if self._auth_attempts > self._limits.auth_attempts:
-            self._close(Cause.LIMIT, "auth_attempts", self._replies.too_many_auth)
+            self._close_over("auth_attempts")
             return None
         if name not in self.mechanisms:
             return self._refuse(self._replies.unknown_mechanism)
@@ -404,11 +405,11 @@ class Reading(Receiving):
         self._line = b"AUTH"
         assert self._exchange is not None
         if line is Line.FLOOD:
-            self._close(Cause.LIMIT, "swallowed_octets", self._replies.too_long_line_closing)
+            self._close_over("swallowed_octets")
         elif isinstance(line, bytes):
             self._auth_step(self._exchange.answer(line))
         else:
-            self._auth_step(Outcome(None, "too_long_line"))
+            self._auth_step(Outcome(None, limit="auth_octets"))
         return None
 
     def _auth_step(self, step: Step) -> None:
@@ -430,8 +431,9 @@ class Reading(Receiving):
         else:
             self._exchange = None
             self._go(edge.no)
-            reply = self._counted(exchange.rejection or getattr(self._replies, step.reply))
-            self._reports.append(AuthFailed(exchange.name, exchange.username, reply))
+            stock = self._plan.hits[step.limit] if step.limit else getattr(self._replies, step.reply)
+            reply = self._counted(exchange.rejection or stock)
+            self._reports.append(AuthFailed(exchange.name, exchange.username, reply, step.limit))
             self._say_or_close(reply, Cause.LIMIT)
 
     def _wait_tls(self) -> ServerEvent | Wait | None:

@@ -78,9 +78,9 @@ class Receiving(Session):
 
     def _hand_out(self, body: IncomingBody, content: bytes, was_refused: bool) -> ServerEvent | None:
         if body.abort is not None and not was_refused:
-            self._reports.append(BodyAborted(body.abort))
+            self._reports.append(BodyAborted(body.abort, body.limit))
         if body.overflown:
-            self._close(Cause.LIMIT, "discard_octets", self._replies.too_much_discarded)
+            self._close_over("discard_octets")
         return BodyChunk(content) if content else None
 
     def _finish(self, happening: str) -> ServerEvent | None:
@@ -117,7 +117,7 @@ class Receiving(Session):
             return body.reply
         if body.abort is Abort.STRAY_OCTETS:
             return self._replies.stray_octets
-        return self._replies.too_many_chunks if body.chunks > self._limits.chunks else self._replies.too_big
+        return self._plan.hits[body.limit]
 
     @property
     def _verdicts(self) -> int:
@@ -137,7 +137,7 @@ class Receiving(Session):
             if size <= self._limits.message_octets:
                 return self._ask(BodyBegin("BDAT"), row.edge)
             self._reports.append(Reset())
-            return self._refuse_chunk(self._replies.too_big, report=True)
+            return self._refuse_chunk(self._plan.hits["message_octets"], report=True, limit="message_octets")
         was_refused = body.refused
         fits = body.begin_chunk(size, last)
         if not was_refused and fits:
@@ -145,18 +145,18 @@ class Receiving(Session):
             self._link.arm_soon(_BODY)
             return None
         if not was_refused:
-            self._reports.append(BodyAborted(Abort.TOO_BIG))
+            self._reports.append(BodyAborted(Abort.TOO_BIG, body.limit))
         self._discarded = body.raw
         return self._refuse_chunk(self._body_reply(body), report=body.reply is None)
 
-    def _refuse_chunk(self, reply: Reply, *, report: bool) -> ServerEvent | None:
+    def _refuse_chunk(self, reply: Reply, *, report: bool, limit: str = "") -> ServerEvent | None:
         """Refuse the message at a BDAT line: the transaction ends, the octets are consumed, then *reply* is said."""
         size, last = self._chunk
         times = self._verdicts if last else 1
         self._pursued = int(not last)
         self._drop()
         self._go(self._row("BDAT").edge.no)
-        return self._discard_chunk(size, reply, times, report=report, error=False)
+        return self._discard_chunk(size, reply, times, report=report, error=False, limit=limit)
 
     def _stray_chunk(self, argument: str, reply: Reply) -> ServerEvent | None:
         """A BDAT out of place: its octets are consumed before *reply*, for they are no commands."""
@@ -175,12 +175,14 @@ class Receiving(Session):
         self._close(Cause.PROTOCOL, "BDAT", self._replies.bad_bdat)
         return Refused(self._line, self._replies.bad_bdat)
 
-    def _discard_chunk(self, size: int, reply: Reply, times: int, *, report: bool, error: bool) -> ServerEvent | None:
+    def _discard_chunk(
+        self, size: int, reply: Reply, times: int, *, report: bool, error: bool, limit: str = ""
+    ) -> ServerEvent | None:
         self._discarded += size
         if self._discarded > self._limits.discard_octets:
-            self._close(Cause.LIMIT, "discard_octets", self._replies.too_much_discarded)
+            self._close_over("discard_octets")
             return None
-        self._after_drain = (reply, times, report, error)
+        self._after_drain = (reply, times, report, error, limit)
         self._drain = size
         if size:
             self._link.arm_soon(_BODY)
@@ -195,12 +197,12 @@ class Receiving(Session):
 
     def _drained(self) -> ServerEvent | None:
         assert self._after_drain is not None
-        reply, times, report, error = self._after_drain
+        reply, times, report, error, limit = self._after_drain
         self._after_drain = None
         self._link.disarm(_BODY)
         for _ in range(times - 1):
             self._say(reply)
         if report:
-            return self._refuse(reply, error=error)
+            return self._refuse(reply, error=error, limit=limit)
         self._say_or_close(reply)
         return None

@@ -137,7 +137,8 @@ class ServerConnection(Reading):
             self._link.take()
             self._link.clock.disarm(deadline)
         if self._phase is not _CLOSED:
-            self._close(Cause.TIMED_OUT, deadline.value, None if reply is None else getattr(self._replies, reply))
+            missed = self._link.missed(deadline)
+            self._close(Cause.TIMED_OUT, missed, None if reply is None else getattr(self._replies, reply))
 
     def tls_started(self, info: TlsInfo) -> None:
         """The handshake that `Wait.TLS` asked for is done. All that the client said before is forgotten.

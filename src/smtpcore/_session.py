@@ -5,7 +5,8 @@
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Final
 
 from ._auth import AuthExchange
 from ._body import IncomingBody
@@ -31,11 +32,14 @@ from ._events import (
     TlsInfo,
 )
 from ._framing import Input
-from ._limits import Limits
+from ._limits import Limits, Timeouts
 from ._link import Link
 from ._machine import Edge, Gate, Phase
 from ._reply import Replies, Reply
 from .extensions import Extension
+
+AUTH_LINE: Final = b"AUTH "
+"""How a line begins, in any case, that may have auth_octets."""
 
 
 class Session:
@@ -65,7 +69,7 @@ class Session:
         self._identity: Identity | None = None
         # RFC 5321 4.1.1.11: parameters belong to extensions, and those to sessions begun with EHLO.
         self._offered: frozenset[str] = frozenset()  # the keywords in the reply to the last EHLO
-        self._in = Input(limits.swallowed_octets, ((b"AUTH ", limits.auth_octets),))
+        self._in = Input(limits.swallowed_octets, ((AUTH_LINE, limits.auth_octets),))
         self._link = Link(self._in, plan.deadlines, config.timeouts.min_body_rate)
         self._closing: tuple[Cause, str, Reply] | None = None
 
@@ -80,7 +84,7 @@ class Session:
         self._utf8_line = False
 
         self._drain = 0
-        self._after_drain: tuple[Reply, int, bool, bool] | None = None  # how often; reported; as an error
+        self._after_drain: tuple[Reply, int, bool, bool, str] | None = None  # how often; reported; as an error; limit
         self._discarded = 0
         # Chunks that may still come as they were sent before one was refused; 0 where there are none.
         self._pursued = 0
@@ -149,6 +153,19 @@ class Session:
         return self._limits
 
     @property
+    def timeouts(self) -> Timeouts:
+        """The lengths of the deadlines in force."""
+        return self._plan.config.timeouts
+
+    def used(self, limit: str) -> int:
+        """How much of *limit* is in use now; of what a session counts from its beginning, also when it is over.
+
+        Raises:
+            KeyError: nothing counts that, or there is no such limit.
+        """
+        return _USES[limit](self)
+
+    @property
     def replies(self) -> Replies:
         """The stock replies in force, with the names filled in."""
         return self._replies
@@ -204,13 +221,17 @@ class Session:
         self._question = question
         return question
 
-    def _refuse(self, reply: Reply, *, error: bool = True) -> Refused:
+    def _refuse(self, reply: Reply, *, error: bool = True, limit: str = "") -> Refused:
         """Say *reply* to the present command; it counts as an error unless *error* is false."""
         line = self._shown()
         if error:
             reply = self._counted(reply)
         self._say_or_close(reply, Cause.LIMIT)
-        return Refused(line, reply)
+        return Refused(line, reply, limit)
+
+    def _refuse_over(self, limit: str, *, error: bool = True) -> Refused:
+        """Say of the present command that it is over *limit*."""
+        return self._refuse(self._plan.hits[limit], error=error, limit=limit)
 
     def _shown(self) -> bytes:
         """The present command as a report may show it."""
@@ -222,7 +243,7 @@ class Session:
     def _counted(self, reply: Reply) -> Reply:
         """*reply* to an error of the client's, or the reply to one too many."""
         self._errors += 1
-        return self._replies.too_many_errors if self._errors > self._limits.errors else reply
+        return self._plan.hits["errors"] if self._errors > self._limits.errors else reply
 
     def _say_or_close(self, reply: Reply, cause: Cause = Cause.REJECTED) -> None:
         """Say *reply*; a 421 ends the session."""
@@ -249,6 +270,10 @@ class Session:
         if self._body is not None and not self._body.refused:
             self._reports.append(BodyAborted(reason))
 
+    def _close_over(self, limit: str) -> None:
+        """End the session, which is over *limit*."""
+        self._close(Cause.LIMIT, limit, self._plan.hits[limit])
+
     def _close(self, cause: Cause, detail: str = "", reply: Reply | None = None) -> None:
         """End the session: nothing more is read, and nothing but *reply* is said."""
         if reply is not None:
@@ -263,3 +288,19 @@ class Session:
         self._go(Phase.CLOSED)
         self._link.end()
         self._reports.append(Closed(cause, detail))
+
+
+# Where it is read how much of a limit is in use. The others bound what nobody counts.
+_USES: Final[dict[str, Callable[[Session], int]]] = {
+    "command_octets": lambda session: len(session._line) + 2,
+    "output_octets": lambda session: session._link.out_octets,
+    "recipients": lambda session: len(session._recipients),
+    "message_octets": lambda session: 0 if session._body is None else session._body.octets,
+    "discard_octets": lambda session: session._discarded,
+    "chunks": lambda session: 0 if session._body is None else session._body.chunks,
+    "transactions": lambda session: session._transactions,
+    "errors": lambda session: session._errors,
+    "junk_commands": lambda session: session._junk,
+    "unknown_before_hello": lambda session: session._unknown,
+    "auth_attempts": lambda session: session._auth_attempts,
+}

@@ -101,7 +101,7 @@ def test_6_3_a_message_above_the_limit() -> None:
     driver.say("EHLO client.example")
     driver.say("MAIL FROM:<a@client.example>", "RCPT TO:<b@example.org>", "DATA")
     assert driver.feed(b"x" * 99_999 + b"\r\n.\r\n") == b"552 Message size exceeds fixed limit of 100000 octets\r\n"
-    assert driver.seen(BodyAborted) == [BodyAborted(Abort.TOO_BIG)]
+    assert driver.seen(BodyAborted) == [BodyAborted(Abort.TOO_BIG, "message_octets")]
     assert driver.codes("MAIL FROM:<a@client.example>") == ["250"]
 
 

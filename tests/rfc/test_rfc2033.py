@@ -149,7 +149,7 @@ def test_4_2_what_the_engine_refuses_it_refuses_for_each() -> None:
         SETTINGS,
         dialect=LMTP,
     )
-    assert driver.seen(BodyAborted, BodyEnd) == [BodyAborted(Abort.TOO_BIG)]
+    assert driver.seen(BodyAborted, BodyEnd) == [BodyAborted(Abort.TOO_BIG, "message_octets")]
 
 
 def test_a_421_among_the_verdicts_comes_last() -> None:

@@ -147,7 +147,8 @@ class Extension:
         offer: the parameters behind the keyword in the reply to EHLO; None offers nothing now. What
             is not offered is not accepted.
         needs: keywords of extensions without which it cannot be offered.
-        check_mail, check_rcpt: look at the decoded parameters of one command; a reply refuses it.
+        check_mail, check_rcpt: look at the decoded parameters of one command; a reply refuses it. So does, to
+            MAIL, the name of a field of `Limits` that it is over, by the stock reply of that.
         hear: what the client makes of the parameters behind the keyword in the reply to EHLO, blanks
             around them removed; raises `GrammarError`. They come from a server that may be hostile.
         refuse: the client's own look at what it is about to ask with MAIL, all of which `Param.encode` has
@@ -161,7 +162,7 @@ class Extension:
     verbs: tuple[Verb, ...] = ()
     offer: Callable[[Facts], str | None] = _offer_bare
     needs: tuple[str, ...] = ()
-    check_mail: Callable[[Facts, MailParams], Reply | None] | None = None
+    check_mail: Callable[[Facts, MailParams], Reply | str | None] | None = None
     check_rcpt: Callable[[Facts, RcptParams], Reply | None] | None = None
     hear: Callable[[str], Any] = str
     refuse: Callable[[Any, MailParams], Reply | None] = _refuse_nothing

@@ -8,11 +8,9 @@ from ._extension import Extension, Facts, Param, decimal
 _TOO_BIG = Replies().too_big
 
 
-def _fits(facts: Facts, params: MailParams) -> Reply | None:
+def _fits(facts: Facts, params: MailParams) -> str | None:
     # RFC 1870 6.1: 552 where the declared size is larger than the server's fixed maximum.
-    if params.size is not None and params.size > facts.limits.message_octets:
-        return fill(facts.replies.too_big, limit=str(facts.limits.message_octets))
-    return None
+    return "message_octets" if params.size is not None and params.size > facts.limits.message_octets else None
 
 
 def _hear(text: str) -> int | None:
