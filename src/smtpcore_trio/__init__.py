@@ -10,26 +10,45 @@ import importlib
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from ._worker import Unsendable
     from .admission import Admission
-    from .client import ClientError, Disconnected, NotOffered, Rejected, SMTPClient, TlsMode, Watcher, connect, converse
+    from .client import (
+        ClientError,
+        Disconnected,
+        NotOffered,
+        Rejected,
+        SMTPClient,
+        TlsMode,
+        Watcher,
+        connect,
+        connect_unix,
+        converse,
+    )
     from .listening import Port, listen_inherited, listen_tcp, listen_unix
-    from .logs import Logs
+    from .logs import ClientLogs, Logs
     from .maildir import Maildir, Writer
-    from .metrics import Metrics, exporting
+    from .metrics import ClientMetrics, Metrics, exporting
     from .observe import NOBODY, BaseObserver, Observer, SessionFacts, Several
+    from .observe_client import BaseClientObserver, ClientFacts, ClientObserver, Sent, SeveralClient
     from .pool import Destination, Pool, PoolFull, PoolLimits
     from .server import NewSession, Server, serve
     from .session import Aborted, BaseSession, Facts, Refuse, Session
     from .tls import ClientTlsContext, NotPinned, TlsContext, client_context
     from .transcript import Transcript
+    from .workers import WorkerFailed, Workers
 
 __all__ = [
     "NOBODY",
     "Aborted",
     "Admission",
+    "BaseClientObserver",
     "BaseObserver",
     "BaseSession",
     "ClientError",
+    "ClientFacts",
+    "ClientLogs",
+    "ClientMetrics",
+    "ClientObserver",
     "ClientTlsContext",
     "Destination",
     "Disconnected",
@@ -48,17 +67,23 @@ __all__ = [
     "Refuse",
     "Rejected",
     "SMTPClient",
+    "Sent",
     "Server",
     "Session",
     "SessionFacts",
     "Several",
+    "SeveralClient",
     "TlsContext",
     "TlsMode",
     "Transcript",
+    "Unsendable",
     "Watcher",
+    "WorkerFailed",
+    "Workers",
     "Writer",
     "client_context",
     "connect",
+    "connect_unix",
     "converse",
     "exporting",
     "listen_inherited",
@@ -70,18 +95,24 @@ __all__ = [
 _HOMES: Final = {
     name: home
     for home, names in (
+        ("_worker", "Unsendable"),
         ("admission", "Admission"),
-        ("client", "ClientError Disconnected NotOffered Rejected SMTPClient TlsMode Watcher connect converse"),
+        (
+            "client",
+            "ClientError Disconnected NotOffered Rejected SMTPClient TlsMode Watcher connect connect_unix converse",
+        ),
         ("listening", "Port listen_inherited listen_tcp listen_unix"),
-        ("logs", "Logs"),
+        ("logs", "ClientLogs Logs"),
         ("maildir", "Maildir Writer"),
-        ("metrics", "Metrics exporting"),
+        ("metrics", "ClientMetrics Metrics exporting"),
         ("observe", "NOBODY BaseObserver Observer SessionFacts Several"),
+        ("observe_client", "BaseClientObserver ClientFacts ClientObserver Sent SeveralClient"),
         ("pool", "Destination Pool PoolFull PoolLimits"),
         ("server", "NewSession Server serve"),
         ("session", "Aborted BaseSession Facts Refuse Session"),
         ("tls", "ClientTlsContext NotPinned TlsContext client_context"),
         ("transcript", "Transcript"),
+        ("workers", "WorkerFailed Workers"),
     )
     for name in names.split()
 }

@@ -1,14 +1,15 @@
 """Between the engine's questions and a `Session`'s answers."""
 
+import functools
+import inspect
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Final, assert_never
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from typing import Any, Final
 
 import trio
 
 from smtpcore import (
     Abort,
-    Authenticated,
     AuthFailed,
     BodyAborted,
     BodyBegin,
@@ -16,17 +17,13 @@ from smtpcore import (
     BodyEnd,
     Closed,
     Connected,
-    Deviation,
     Extended,
     Hello,
-    LocalProtocolError,
     MailFrom,
     PasswordCheck,
     Phase,
     Question,
-    Quit,
     RcptTo,
-    Refused,
     Reply,
     Reset,
     SecretWanted,
@@ -41,7 +38,7 @@ from smtpcore import (
 
 from ._pump import Pump
 from .observe import Observation
-from .session import Aborted, Refuse, Session
+from .session import Aborted, Answer, BaseSession, Refuse, Session
 
 ServerPump = Pump[ServerConnection, ServerEvent]
 
@@ -84,17 +81,79 @@ class Conversation:
         self._auth_delay = auth_delay
         self._session_id = session_id
         self.observation = observation
+        self.over = False
+        """Whether the session has ended; what is under way then is its last words."""
+        self._hooks = plain_hooks(type(session))
+        # What a method has answered that was called too early to be waited for.
+        self._begun: tuple[Question, Awaitable[Reply | None]] | None = None
 
     async def run(self) -> None:
         """Until the connection is closed."""
-        while (event := await self._pump.next_event()) is not None:
-            await self.take(event)
+        pump = self._pump
+        pump.answer = self.answer
+        try:
+            while (event := await pump.next_event()) is not None:
+                await self.take(event)
+        finally:
+            pump.answer = None
+            if self._begun is not None and isinstance(self._begun[1], Coroutine):
+                self._begun[1].close()
+
+    def answer(self, event: ServerEvent) -> bool:
+        """Deal with *event*, if that needs no waiting; whether it has."""
+        hook = self._hooks.get(type(event))
+        if hook is None:
+            return False
+        question: Asked = event  # type: ignore[assignment]  # which the table says
+        try:
+            answer = hook(self._session, question)
+            if answer is not None and not isinstance(answer, Reply):
+                self._begun = question, answer
+                return False
+            self._give(question, answer)
+        except Exception as error:
+            self._give_up(question, error)
+        return True
 
     async def take(self, event: ServerEvent) -> None:
         """Answer a question; take note of a report."""
+        ask = _ASKED.get(type(event))
+        if ask is None:
+            await self._take_other(event)
+            return
+        question: Asked = event  # type: ignore[assignment]  # which the table says
+        try:
+            if self._begun is None:
+                answer = ask(self, question)
+            else:
+                answer, self._begun = self._begun[1], None
+            if answer is not None and not isinstance(answer, Reply):
+                answer = await answer
+            self._give(question, answer)
+        except Exception as error:
+            self._give_up(question, error)
+
+    def _give(self, question: "Asked", reply: Reply | None) -> None:
+        if isinstance(question, Connected):
+            self._pump.hear()  # whether the client has waited for the greeting
+        if reply is None or reply.code < 400:
+            self._connection.accept(question, reply)
+        else:
+            self.reject(question, reply)
+
+    def _give_up(self, question: Question, error: Exception) -> None:
+        if isinstance(error, Refuse):
+            self.reject(question, error.reply)
+        else:
+            self._failed(type(question).__name__, error)
+            self.reject(question, self._apology(question))
+
+    async def _take_other(self, event: ServerEvent) -> None:
         match event:
             case BodyBegin():
                 await self._receive(event)
+            case SecretWanted():
+                await self._provide(event)
             case Reset():
                 try:
                     await self._session.reset()
@@ -103,25 +162,19 @@ class Conversation:
             case AuthFailed():
                 # Its reply has not left yet. Whoever tries passwords pays with time.
                 await trio.sleep(self._auth_delay)
-            case BodyChunk() | BodyAborted() | Authenticated() | Refused() | Deviation() | Quit() | Closed():
-                pass  # of a message that the session does not want any more, or nothing to it
-            case _:
-                await self._answer(event)
-
-    async def _answer(self, question: Question) -> None:
-        try:
-            await self._ask(question)
-        except Refuse as refused:
-            self.reject(question, refused.reply)
-        except Exception as error:
-            self._failed(type(question).__name__, error)
-            self.reject(question, self._apology(question))
+            case Closed():
+                self.over = True
+            # Anything else is of a message that the session does not want any more, or nothing to it.
 
     def reject(self, question: Question, reply: Reply) -> None:
         """Answer no."""
         if self.observation is not None and self._connection.awaits_answer:
             self.observation.rejected(question, reply)
         self._connection.reject(question, reply)
+
+    def give_up(self, question: Question) -> None:
+        """Answer for a session that was interrupted."""
+        self.reject(question, self._connection.replies.aborted)
 
     def _apology(self, question: Question) -> Reply:
         match question:
@@ -132,41 +185,26 @@ class Conversation:
             case _:
                 return self._connection.replies.aborted
 
-    async def _ask(self, question: Question) -> None:
-        connection, session = self._connection, self._session
-        reply: Reply | None
-        match question:
-            case Connected():
-                reply = self._refusal or await session.connected(question.peer)
-            case Hello():
-                reply = await session.hello(question)
-            case StartTls():
-                reply = None if self._starttls() else connection.replies.tls_unavailable
-            case PasswordCheck() | TokenCheck():
-                admitted = await session.authenticate(question)
-                if not isinstance(admitted, bool):
-                    raise TypeError(f"authenticate answers a {type(question).__name__} with a bool")
-                reply = None if admitted else connection.replies.auth_failed
-            case SecretWanted():
-                key = await session.authenticate(question)
-                if not isinstance(key, StoredKey) and key is not False:
-                    raise TypeError("authenticate answers SecretWanted with a StoredKey or with False")
-                connection.provide(question, key or None)
-                return
-            case MailFrom():
-                reply = await session.mail(question)
-            case RcptTo():
-                reply = await session.rcpt(question)
-            case Verify() | Extended() | XClient():
-                reply = await session.extended(question)
-            case BodyBegin() | BodyEnd():
-                raise LocalProtocolError("a message is for Session.data")
-            case _:
-                assert_never(question)
-        if reply is not None and reply.code >= 400:
-            self.reject(question, reply)
-        else:
-            connection.accept(question, reply)
+    def _greet(self, question: Connected) -> Answer:
+        return self._refusal or self._session.connected(question.peer)
+
+    def _start_tls(self, _question: StartTls) -> Answer:
+        return None if self._starttls() else self._connection.replies.tls_unavailable
+
+    async def _check(self, question: PasswordCheck | TokenCheck) -> Reply | None:
+        admitted = await self._session.authenticate(question)
+        if not isinstance(admitted, bool):
+            raise TypeError(f"authenticate answers a {type(question).__name__} with a bool")
+        return None if admitted else self._connection.replies.auth_failed
+
+    async def _provide(self, question: SecretWanted) -> None:
+        try:
+            key = await self._session.authenticate(question)
+            if not isinstance(key, StoredKey) and key is not False:
+                raise TypeError("authenticate answers SecretWanted with a StoredKey or with False")
+            self._connection.provide(question, key or None)
+        except Exception as error:
+            self._give_up(question, error)
 
     async def _receive(self, begin: BodyBegin) -> None:
         body = Body(self, self._pump, begin)
@@ -212,7 +250,13 @@ class Body(AsyncIterator[bytes]):
                     self._abort = event.reason
                 case None:
                     self._abort = Abort.LOST
-                case _:  # between BDAT chunks a client may say other things
+                case Hello() | Verify() | Extended() | XClient():  # between BDAT chunks a client may ask other things
+                    try:
+                        await self._conversation.take(event)
+                    except BaseException:  # the session gives up the message while it is asked
+                        self._conversation.give_up(event)
+                        raise
+                case _:
                     await self._conversation.take(event)
         raise StopAsyncIteration
 
@@ -253,3 +297,47 @@ class Body(AsyncIterator[bytes]):
             connection.settle(self._end, verdict)
         if observation is not None:
             observation.settled(self._end, (verdict,) if isinstance(verdict, Reply) else tuple(verdict))
+
+
+Asked = Connected | Hello | StartTls | PasswordCheck | TokenCheck | MailFrom | RcptTo | Verify | Extended | XClient
+
+Hook = Callable[[Session, Any], Answer]
+
+# The questions that a method answers with a reply, or with None for the stock yes.
+_ASKED: Final[Mapping[type, Callable[[Conversation, Any], Answer]]] = {
+    MailFrom: lambda self, question: self._session.mail(question),
+    RcptTo: lambda self, question: self._session.rcpt(question),
+    Hello: lambda self, question: self._session.hello(question),
+    Verify: lambda self, question: self._session.extended(question),
+    Extended: lambda self, question: self._session.extended(question),
+    XClient: lambda self, question: self._session.extended(question),
+    Connected: Conversation._greet,
+    StartTls: Conversation._start_tls,
+    PasswordCheck: Conversation._check,
+    TokenCheck: Conversation._check,
+}
+
+
+# Those of a session's methods that are called before its task is woken, in case they are plain functions.
+_HOOKS: Final[Mapping[type, tuple[str, Hook]]] = {
+    MailFrom: ("mail", lambda session, question: session.mail(question)),
+    RcptTo: ("rcpt", lambda session, question: session.rcpt(question)),
+    Hello: ("hello", lambda session, question: session.hello(question)),
+}
+
+
+def _stock_yes(_session: Session, _question: object) -> None:
+    return None
+
+
+@functools.lru_cache(maxsize=256)
+def plain_hooks(kind: type[Session]) -> Mapping[type, Hook]:
+    """How sessions of *kind* answer questions, as far as that needs no waiting."""
+    hooks: dict[type, Hook] = {}
+    for question, (name, call) in _HOOKS.items():
+        method = getattr(kind, name, None)
+        if method is getattr(BaseSession, name):
+            hooks[question] = _stock_yes
+        elif not inspect.iscoroutinefunction(method):
+            hooks[question] = call
+    return hooks

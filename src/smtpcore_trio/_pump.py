@@ -14,7 +14,8 @@ if it had been woken.
 
 import contextlib
 import math
-from typing import Any, Final, Generic, Protocol, TypeVar, assert_never
+from collections.abc import Callable
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 import trio
 
@@ -24,6 +25,13 @@ from ._transport import SocketTransport, TlsTransport, Transport
 
 LINGER_SECONDS: Final = 1.0
 LINGER_OCTETS: Final = 1_048_576
+
+# Members of an enum are looked up by Python code in CPython 3.11: too slow for every wait.
+_DATA: Final = Wait.DATA
+_SEND: Final = Wait.SEND
+_TLS: Final = Wait.TLS
+_INTENT: Final = Wait.INTENT
+_CLOSED: Final = Wait.CLOSED
 
 _Event = TypeVar("_Event")
 _Event_co = TypeVar("_Event_co", covariant=True)
@@ -117,8 +125,8 @@ class Pump(Generic[_Engine, _Event]):
     """
 
     __slots__ = (
-        "_broken", "_ended", "_last_words", "_sending", "_stuck", "_tap", "_tls_context", "_transport", "_waiting",
-        "connection", "observation", "tls_failure",
+        "_ahead", "_broken", "_ended", "_last_words", "_now", "_sending", "_stuck", "_tap", "_tls_context",
+        "_transport", "_waiting", "answer", "connection", "observation", "tls_failure",
     )  # fmt: skip
 
     def __init__(
@@ -137,6 +145,10 @@ class Pump(Generic[_Engine, _Event]):
         self._tls_context = tls_context
         self._last_words = last_words
         self._tap = tap if observation is None else observation
+        self.answer: Callable[[_Event], bool] | None = None
+        """Deals with an event, if that needs no waiting; whether it has. For what comes while nobody asks."""
+        self._ahead: _Event | None = None  # an event that nobody has asked for yet
+        self._now = trio.lowlevel.current_clock().current_time
         self._waiting = False  # for the peer
         self._sending = False
         self._broken = False  # nothing can be sent any more
@@ -153,30 +165,46 @@ class Pump(Generic[_Engine, _Event]):
             LocalProtocolError: a question is open.
         """
         while True:
-            step: _Event | Wait = self.connection.next_event()
+            if self._sending and not self._broken:
+                # Before anything is read: who takes no replies earns no more. (Or who waited here was cancelled.)
+                await self._drain()
+            step: _Event | Wait
+            if self._ahead is None:
+                step = self._turn()
+            else:
+                step, self._ahead = self._ahead, None
+            if not isinstance(step, Wait):
+                return step
+            if step is _DATA:
+                await self._read()
+            elif step is _SEND:
+                continue
+            elif step is _INTENT and not self._broken:
+                return None
+            elif step is _INTENT:
+                await self._read()  # or the application would go on, and nobody would notice
+            elif step is _TLS:
+                await self._shake_hands()
+            elif step is _CLOSED:
+                await self._close()
+                return None
+            else:
+                raise LocalProtocolError("the open question was not answered")
+
+    def _turn(self) -> _Event | Wait:
+        """The next event, or what to wait for; what is to be sent has left by then, or it is `Wait.SEND`."""
+        connection = self.connection
+        while True:
+            step: _Event | Wait = connection.next_event()
             if not isinstance(step, Wait):
                 if self.observation is not None:
                     self.observation.happened(step)
                 return step
-            # To send takes time, in which the engine may change its mind.
-            if await self._flush():
-                continue
-            match step:
-                case Wait.DATA:
-                    await self._read()
-                case Wait.TLS:
-                    await self._shake_hands()
-                case Wait.CLOSED:
-                    await self._close()
-                    return None
-                case Wait.INTENT:
-                    if not self._broken:
-                        return None
-                    await self._read()  # or the application would go on, and nobody would notice
-                case Wait.REPLY | Wait.SEND:  # of which the latter has been done
-                    raise LocalProtocolError("the open question was not answered")
-                case _:
-                    assert_never(step)
+            if (octets := connection.data_to_send(self._now())) and not self._put(b"".join(octets)):
+                # To wait for the peer to take them is time in which the engine may change its mind.
+                return _SEND
+            if step is not _SEND:
+                return step
 
     def tick(self, now: float) -> None:
         """Tell the engine the time, if that is news to it; end the wait of a connection that is over."""
@@ -212,45 +240,78 @@ class Pump(Generic[_Engine, _Event]):
 
     # --- what the engine may want ------------------------------------------------------------------
 
-    async def _flush(self) -> bool:
-        """Send what there is to send; whether there was something."""
-        connection = self.connection
-        octets = connection.data_to_send(trio.current_time())
-        if not octets:
-            return False
-        if not self._broken:
-            whole = b"".join(octets)
-            if self._tap is not None:
-                self._tap.sent(whole)
-            self._waiting = self._sending = True
-            try:
-                await self._transport.send_all(whole)
-            except trio.BrokenResourceError:
-                self._broken = True
-                self._ended = not self._last_words
-            except trio.ClosedResourceError:
-                self._broken = self._ended = self._stuck = True
-            finally:
-                self._waiting = self._sending = False
-        connection.data_sent(trio.current_time())
+    def _put(self, octets: bytes) -> bool:
+        """Send *octets* at once, if that can be done."""
+        if self._broken:
+            self.connection.data_sent(self._now())
+            return True
+        if self._tap is not None:
+            self._tap.sent(octets)
+        try:
+            if not self._transport.put(octets):
+                self._sending = True
+                return False
+        except trio.BrokenResourceError:
+            self._broken = True
+            self._ended = not self._last_words
+        self.connection.data_sent(self._now())
         return True
+
+    async def _drain(self) -> None:
+        """Wait until the peer has taken what is sent."""
+        self._waiting = True
+        try:
+            await self._transport.drain()
+        except trio.BrokenResourceError:
+            self._broken = True
+            self._ended = not self._last_words
+        except trio.ClosedResourceError:
+            self._broken = self._ended = self._stuck = True
+        finally:
+            self._waiting = False
+        self._sending = False
+        self.connection.data_sent(self._now())
 
     async def _read(self) -> None:
         """Feed what the peer sends. The engine has read all it had, so it wants data now."""
-        data = b""
-        if not self._ended:
-            self._waiting = True
-            try:
-                data = await self._transport.receive()
-            except trio.BrokenResourceError:
-                self._broken = self._ended = True
-            except trio.ClosedResourceError:  # the engine has closed
-                return
-            finally:
-                self._waiting = False
-            if self._tap is not None:
-                self._tap.received(data)
-        self.connection.receive_data(data, trio.current_time())
+        if self._ended:
+            self.connection.receive_data(b"", self._now())
+            return
+        self._waiting = True
+        try:
+            await self._transport.until(self._advance)
+        except trio.ClosedResourceError:  # the engine has closed
+            pass
+        finally:
+            self._waiting = False
+
+    def _advance(self) -> bool:
+        """Feed what has come, and go on as far as that needs no waiting; whether the task has to."""
+        if not self.hear():
+            return False
+        answer = self.answer
+        while answer is not None:
+            step = self._turn()
+            if isinstance(step, Wait):
+                return step is not _DATA
+            if not answer(step):
+                self._ahead = step
+                break
+        return True
+
+    def hear(self) -> bool:
+        """Feed what has come, were it the end; whether something has."""
+        try:
+            data = self._transport.receive_now()
+        except trio.BrokenResourceError:
+            self._broken = self._ended = True
+            data = b""
+        if data is None:
+            return False
+        if self._tap is not None:
+            self._tap.received(data)
+        self.connection.receive_data(data, self._now())
+        return True
 
     async def _shake_hands(self) -> None:
         transport = self._transport

@@ -50,6 +50,7 @@ from smtpcore import (
 )
 from smtpcore.sasl import ClientMechanism, OAuthBearerClient, XOAuth2Client, client_mechanisms
 
+from ._dialling import dial, dial_unix
 from ._message import BLOCK_OCTETS, Message, Unfit, make, scan
 from .cli import (
     EX_CONFIG,
@@ -71,7 +72,7 @@ from .cli import (
     Parser,
     Unable,
 )
-from .client import Disconnected, NotOffered, Rejected, SMTPClient, TlsMode, check_pins, converse, dial, dial_unix
+from .client import Disconnected, NotOffered, Rejected, SMTPClient, TlsMode, check_pins, converse
 from .tls import client_context
 from .transcript import Transcript
 

@@ -3,8 +3,10 @@
 import argparse
 import contextlib
 import functools
+import os
 import shlex
 import signal
+import sys
 from collections.abc import AsyncIterator, Sequence
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
@@ -20,13 +22,14 @@ from smtpcore.sasl import LOGIN, PLAIN, Scram, ServerMechanism
 from ._capture import CaptureSession
 from .admission import Admission
 from .certificate import ensure
-from .cli import EX_CANTCREAT, EX_OK, EX_UNAVAILABLE, Console, Unable
+from .cli import EX_CANTCREAT, EX_OK, EX_SOFTWARE, EX_UNAVAILABLE, Console, Unable, set_up_logging
 from .credentials import Credentials
 from .listening import Port, listen_tcp
 from .maildir import Maildir
 from .server import Server, serve
 from .session import Facts
 from .tls import TlsContext
+from .workers import WorkerFailed, Workers
 
 USERNAME: Final = "capture"
 
@@ -68,12 +71,12 @@ class Kept:
         """
         try:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            maildir = Maildir(directory / "Maildir")
+            maildir = _maildir(directory)
             maildir.create()
             certificate, key = directory / "certificate.pem", directory / "key.pem"
             ensure(certificate, key, names)
             TlsContext.load(certificate, key)
-            path = directory / "credentials.json"
+            path = _credentials(directory)
             password = None
             if new_password or not path.exists():
                 credentials, password = Credentials.create(USERNAME)
@@ -89,10 +92,41 @@ class Kept:
         return TlsContext.load(self.certificate, self.key)
 
 
+def _maildir(directory: Path) -> Maildir:
+    return Maildir(directory / "Maildir")
+
+
+def _credentials(directory: Path) -> Path:
+    return directory / "credentials.json"
+
+
+@attrs.frozen
+class Capture:
+    """Makes the sessions. In a worker it is made anew, of what is in the directory."""
+
+    hostname: str
+    directory: Path
+    credentials: Credentials
+    console: Console
+
+    def __call__(self, facts: Facts) -> CaptureSession:
+        """The session of one connection."""
+        return CaptureSession(facts, self.hostname, _maildir(self.directory), self.credentials, self.console.tell)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return capture_in_worker, (self.hostname, self.directory.absolute())
+
+
+def capture_in_worker(hostname: str, directory: Path) -> Capture:
+    """What this process needs, too."""
+    set_up_logging()
+    return Capture(hostname, directory, Credentials.load(_credentials(directory)), Console(sys.stdout))
+
+
 async def _run(options: argparse.Namespace, limits: Limits, console: Console) -> None:
     async with contextlib.AsyncExitStack() as stack:
         # From here on a signal waits until somebody looks.
-        signals = stack.enter_context(trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM))
+        signals = stack.enter_context(trio.open_signal_receiver(*_signals()))
         # Before a password is made that nobody would see.
         doors = await _listen(options, stack)
         names = [options.hostname.strip("[]").removeprefix("IPv6:"), "localhost", "127.0.0.1", "::1"]
@@ -106,20 +140,25 @@ async def _run(options: argparse.Namespace, limits: Limits, console: Console) ->
             auth_required=options.require_auth,
         )
 
-        def new_session(facts: Facts) -> CaptureSession:
-            return CaptureSession(facts, options.hostname, kept.maildir, kept.credentials, console.tell)
-
         ports = [
             Port(listeners=listeners, config=config, tls_context=kept.tls_context(), implicit_tls=implicit_tls)
             for listeners, implicit_tls in doors
         ]
-        async with trio.open_nursery() as watch:
-            async with trio.open_nursery() as nursery:
-                start = functools.partial(serve, ports, new_session, admission=ADMISSION, grace=options.grace)
-                server: Server = await nursery.start(start)
-                console.tell(_welcome(kept, doors))
-                watch.start_soon(_drain_on_signal, signals, server, console)
-            watch.cancel_scope.cancel()
+        capture = Capture(options.hostname, kept.directory, kept.credentials, console)
+        start = functools.partial(
+            serve, ports, capture, admission=ADMISSION, grace=options.grace, workers=options.workers
+        )
+        try:
+            async with trio.open_nursery() as watch:
+                async with trio.open_nursery() as nursery:
+                    server: Server | Workers = await nursery.start(start)
+                    console.tell(_welcome(kept, ports))
+                    watch.start_soon(_heed, signals, server, console, watch)
+                watch.cancel_scope.cancel()
+        except BaseExceptionGroup as group:
+            if group.split(WorkerFailed)[1] is not None:
+                raise
+            raise Unable("a worker does not start", EX_SOFTWARE) from group
 
 
 Door = tuple[tuple[trio.SocketListener, ...], bool]
@@ -136,7 +175,7 @@ async def _listen(options: argparse.Namespace, stack: contextlib.AsyncExitStack)
         if port is None:
             continue
         try:
-            listeners = await listen_tcp(options.host, port)
+            listeners = await listen_tcp(options.host, port, reuse_port=options.workers is not None)
         except OSError as error:
             why = error.strerror or str(error)
             raise Unable(f"cannot listen on {options.host} port {port}: {why}", EX_UNAVAILABLE) from error
@@ -146,13 +185,37 @@ async def _listen(options: argparse.Namespace, stack: contextlib.AsyncExitStack)
     return doors
 
 
-async def _drain_on_signal(signals: AsyncIterator[int], server: Server, console: Console) -> None:
+def _signals() -> list[signal.Signals]:
+    """Those to heed: SIGHUP, too, unless whoever has started us does not want that, as nohup(1)."""
+    wanted = [signal.SIGINT, signal.SIGTERM]
+    return wanted if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else [*wanted, signal.SIGHUP]
+
+
+def _has_terminal() -> bool:
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
+
+
+async def _heed(signals: AsyncIterator[int], server: Server | Workers, console: Console, nursery: trio.Nursery) -> None:
     grace = None
-    async for _number in signals:
+    had_terminal = _has_terminal()
+    async for number in signals:
+        # It is also what the system sends when the terminal closes.
+        if number == signal.SIGHUP and not (had_terminal and not _has_terminal()):
+            nursery.start_soon(_reload, server, console)
+            continue
         server.drain(grace)
         if server.connections:
             console.tell(f"draining {server.connections} connections; another Ctrl-C cuts them")
         grace = 0.0
+
+
+async def _reload(server: Server | Workers, console: Console) -> None:
+    if await server.reload():
+        console.tell("the certificate was read again")
 
 
 def _mechanisms(credentials: Credentials) -> tuple[ServerMechanism, ...]:
@@ -161,16 +224,17 @@ def _mechanisms(credentials: Credentials) -> tuple[ServerMechanism, ...]:
     return (plus, scram, PLAIN, LOGIN)
 
 
-def _welcome(kept: Kept, doors: Sequence[Door]) -> str:
+def _welcome(kept: Kept, ports: Sequence[Port]) -> str:
     """What is where, and how to try it."""
     password = "PASSWORD" if kept.password is None else kept.password.text()
     lines = ["Mail to these addresses is kept, and goes nowhere else:", ""]
     tries = []
-    for listeners, implicit_tls in doors:
-        for listener in listeners:
-            host, port = listener.socket.getsockname()[:2]
-            lines.append(f"  address      {_bracketed(host)}:{port}  {'TLS' if implicit_tls else 'STARTTLS'}")
-            tries += _tries(kept, _reachable(host), port, password, implicit_tls=implicit_tls)
+    for port in ports:
+        for address in port.addresses:
+            lines.append(f"  address      {address}  {'TLS' if port.implicit_tls else 'STARTTLS'}")
+            host, _, number = address.rpartition(":")
+            reachable = _reachable(host.strip("[]"))
+            tries += _tries(kept, reachable, int(number), password, implicit_tls=port.implicit_tls)
     shown = password if kept.password else "as shown when it was made; --new-password makes another"
     lines += [
         f"  messages     {kept.maildir.path}",

@@ -41,10 +41,14 @@ PASSWORD_VARIABLE: Final = "SMTPCORE_PASSWORD"
 _EXTRA: Final = "relay"
 
 _SERVE_EPILOG: Final = """\
+SIGHUP: the certificate is read again from DIR. Where it cannot be, that is told, and what there was stays. When the
+terminal closes, the program ends as by Ctrl-C.
+
 exit status:
   0    drained after Ctrl-C or SIGTERM; a second one ends the program without waiting
   2    the arguments are wrong
   69   an address cannot be listened on
+  70   a worker does not start
   73   the directory, or a file in it, cannot be made or read
 """
 
@@ -116,6 +120,13 @@ class SafeFormatter(logging.Formatter):
         return "\n    ".join(safe(line, 4096) for line in super().format(record).split("\n"))
 
 
+def set_up_logging() -> None:
+    """Let records go to standard error, safe ones."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(SafeFormatter("smtpcore: %(levelname)s: %(message)s"))
+    logging.basicConfig(handlers=[handler], level=logging.WARNING)
+
+
 class Parser(argparse.ArgumentParser):
     """A parser that ends the program with a status of its own when the arguments are wrong."""
 
@@ -133,9 +144,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command: Parser = options.parser
     if unknown:
         command.error(f"unrecognized arguments: {' '.join(unknown)}")
-    handler = logging.StreamHandler()
-    handler.setFormatter(SafeFormatter("smtpcore: %(levelname)s: %(message)s"))
-    logging.basicConfig(handlers=[handler], level=logging.WARNING)
+    set_up_logging()
     try:
         part = importlib.import_module(options.module, __package__)
         status: int = part.run(options, Console(sys.stdout))
@@ -199,6 +208,7 @@ def _add_serve(parser: Parser) -> None:
     add("--require-auth", action="store_true", help="take no mail before AUTH")
     add("--new-password", action="store_true", help="make a new password, which replaces the one there is")
     add("--grace", type=_seconds, metavar="SECONDS", default=10.0, help="for draining, at most (%(default)s)")
+    add("--workers", type=_count, metavar="N", help="so many processes serve (this one does)")
 
 
 def _add_send(parser: Parser) -> None:
@@ -274,6 +284,13 @@ def _port(text: str) -> int:
     if not 0 <= port <= 65535:
         raise argparse.ArgumentTypeError("a port is 0 to 65535")
     return port
+
+
+def _count(text: str) -> int:
+    count = int(text)
+    if count < 1:
+        raise argparse.ArgumentTypeError("1 at least")
+    return count
 
 
 def _seconds(text: str) -> float:

@@ -6,21 +6,16 @@ what its methods return or raise.
 
 import contextlib
 import enum
-import errno
-import io
 import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
-from functools import partial
-from ipaddress import ip_address
+from collections.abc import Callable, Collection, Mapping, Sequence
 from types import TracebackType
-from typing import BinaryIO, Final, ParamSpec, Protocol, Self, TypeVar
+from typing import Final, ParamSpec, Protocol, Self, TypeVar
 
 import trio
 
 from smtpcore import (
     SMTP,
-    AddressLiteral,
     Answer,
     AuthDone,
     Capabilities,
@@ -31,9 +26,7 @@ from smtpcore import (
     Closed,
     Command,
     Dialect,
-    Domain,
     Envelope,
-    GrammarError,
     Greeting,
     HelloDone,
     Outcome,
@@ -46,20 +39,16 @@ from smtpcore import (
 )
 from smtpcore.sasl import ClientMechanism
 
+from ._dialling import dial, dial_unix, our_name
+from ._pieces import Message, Pieces
 from ._pump import Pump, Tap
 from ._transport import TimedTransport, Transport
-from .server import plain_address
+from .observe_client import ClientObservation, ClientObserver, Sent, connecting
 from .tls import ClientTlsContext, client_context
-
-BLOCK_OCTETS: Final = 65536
-"""Of a message that are given to the engine at a time."""
 
 _DIGEST_OCTETS: Final = 32
 # Members of an enum are looked up by Python code in CPython 3.11: too slow for every wait.
 _WAIT_INTENT: Final = Wait.INTENT
-
-Message = bytes | BinaryIO | AsyncIterator[bytes]
-"""The octets of a message: all of them, a file open for reading, or as they come."""
 
 ClientPump = Pump[ClientConnection, ClientEvent]
 
@@ -88,10 +77,13 @@ class Disconnected(ClientError):
         detail = f" ({closed.detail})" if closed.detail else ""
         super().__init__((closed.violation or closed.cause).value + detail + word)
         self.closed = closed
+        self.reason = _REASONS.get(closed.cause, "lost")
 
 
 class Rejected(ClientError):
     """The server has said no to *what*."""
+
+    reason = "rejected"
 
     def __init__(self, what: str, reply: Reply) -> None:
         super().__init__(f"{what}: {reply}")
@@ -100,6 +92,12 @@ class Rejected(ClientError):
 
 class NotOffered(ClientError):
     """The server does not offer what is needed: STARTTLS, or a mechanism that may be used now."""
+
+    reason = "not_offered"
+
+
+# Of those that an observer tells apart, by the cause; the connection was lost for any other.
+_REASONS: Final = {Cause.TLS_FAILED: "tls_failed", Cause.TIMED_OUT: "timed_out", Cause.REJECTED: "rejected"}
 
 
 class Watcher(Tap, Protocol):
@@ -126,6 +124,7 @@ async def connect(
     watcher: Watcher | None = None,
     source_address: str | None = None,
     pinned: Collection[bytes] = (),
+    observer: ClientObserver | None = None,
 ) -> "SMTPClient":
     """Connect to a server, greet it, and begin with TLS as *tls* says.
 
@@ -145,6 +144,7 @@ async def connect(
         source_address: one of this host's, to connect from.
         pinned: SHA-256 digests of certificates or of their public keys: no other certificate is taken, and of
             these, where there is no *context*, nothing else is asked. Wants REQUIRED or IMPLICIT.
+        observer: is told of the connection, its messages and its deadlines.
 
     Raises:
         ValueError: *pinned* holds no digests, or does not go with *tls*.
@@ -154,18 +154,34 @@ async def connect(
         Disconnected: the connection was lost, or TLS failed.
     """
     check_pins(pinned, tls)
-    connected = await dial(host, port, connect_seconds, source_address)
-    return await converse(
-        connected,
-        server_name or host,
-        tls=tls,
-        context=context,
-        hello=hello,
-        config=config,
-        dialect=dialect,
-        watcher=watcher,
-        pinned=pinned,
-    )
+    with connecting(observer, host, port) as observation:
+        connected = await dial(host, port, connect_seconds, source_address)
+        return await _converse(
+            connected, server_name or host, tls, context, hello, config, dialect, watcher, pinned, observation
+        )
+
+
+async def connect_unix(
+    path: str,
+    *,
+    tls: TlsMode = TlsMode.OPPORTUNISTIC,
+    context: ssl.SSLContext | None = None,
+    server_name: str = "localhost",
+    hello: str | None = None,
+    config: ClientConfig | None = None,
+    dialect: Dialect = SMTP,
+    connect_seconds: float = 30.0,
+    watcher: Watcher | None = None,
+    pinned: Collection[bytes] = (),
+    observer: ClientObserver | None = None,
+) -> "SMTPClient":
+    """As `connect`, over a Unix socket: such as LMTP is often spoken over."""
+    check_pins(pinned, tls)
+    with connecting(observer, path, 0) as observation:
+        connected = await dial_unix(path, connect_seconds)
+        return await _converse(
+            connected, server_name, tls, context, hello, config, dialect, watcher, pinned, observation
+        )
 
 
 def check_pins(pinned: Collection[bytes], tls: TlsMode) -> None:
@@ -180,29 +196,6 @@ def check_pins(pinned: Collection[bytes], tls: TlsMode) -> None:
         raise ValueError("a SHA-256 digest has 32 octets")
 
 
-async def dial(host: str, port: int, seconds: float = 30.0, source_address: str | None = None) -> socket.socket:
-    """A socket that is connected to one of the addresses of *host*, from *source_address*.
-
-    Raises:
-        OSError: there is none within *seconds*: `TimeoutError`, `socket.gaierror` and others.
-    """
-    return await _dialled(partial(trio.open_tcp_stream, host, port, local_address=source_address), seconds)
-
-
-async def dial_unix(path: str, seconds: float = 30.0) -> socket.socket:
-    """As `dial`, for a Unix socket, such as LMTP is often spoken over."""
-    return await _dialled(partial(trio.open_unix_socket, path), seconds)
-
-
-async def _dialled(open_stream: Callable[[], Awaitable[trio.SocketStream]], seconds: float) -> socket.socket:
-    try:
-        with trio.fail_after(seconds):
-            stream = await open_stream()
-    except trio.TooSlowError:
-        raise TimeoutError(errno.ETIMEDOUT, f"no connection within {seconds:g} s") from None
-    return socket.socket(fileno=stream.socket.detach())
-
-
 async def converse(
     connected: socket.socket,
     server_name: str,
@@ -214,8 +207,27 @@ async def converse(
     dialect: Dialect = SMTP,
     watcher: Watcher | None = None,
     pinned: Collection[bytes] = (),
+    observer: ClientObserver | None = None,
 ) -> "SMTPClient":
     """As `connect`, over a stream socket that is connected already, which becomes the client's."""
+    with connecting(observer, server_name, 0) as observation:
+        return await _converse(
+            connected, server_name, tls, context, hello, config, dialect, watcher, pinned, observation
+        )
+
+
+async def _converse(
+    connected: socket.socket,
+    server_name: str,
+    tls: TlsMode,
+    context: ssl.SSLContext | None,
+    hello: str | None,
+    config: ClientConfig | None,
+    dialect: Dialect,
+    watcher: Watcher | None,
+    pinned: Collection[bytes],
+    observation: ClientObservation | None,
+) -> "SMTPClient":
     with contextlib.ExitStack() as undo:
         undo.callback(connected.close)
         check_pins(pinned, tls)
@@ -230,10 +242,12 @@ async def converse(
             transport, info = await _shake_hands(secure, below, config.timeouts.tls)
             if watcher is not None:
                 watcher.secured(info)
+            if observation is not None:
+                observation.secured(info)
         connection = ClientConnection(config, tls=info, dialect=dialect)
         below.timed = connection
         pump = ClientPump(connection, transport, secure, last_words=True, tap=watcher)
-        client = SMTPClient(pump, hello or our_name(connected), watcher)
+        client = SMTPClient(pump, hello or our_name(connected), watcher, observation)
         await client._begin(tls)
         undo.pop_all()
         return client
@@ -254,7 +268,9 @@ class SMTPClient:
     Whatever ends a method early, such as its cancellation, closes the connection.
     """
 
-    def __init__(self, pump: ClientPump, name: str, watcher: Watcher | None) -> None:
+    def __init__(
+        self, pump: ClientPump, name: str, watcher: Watcher | None, observation: ClientObservation | None = None
+    ) -> None:
         self.connection = pump.connection
         """The engine, to look at."""
         self.greeting: Reply | None = None
@@ -267,6 +283,7 @@ class SMTPClient:
         self._pump = pump
         self._name = name
         self._watcher = watcher
+        self._observation = observation
         self._busy = False
         self._work = _Work(self)
 
@@ -330,6 +347,8 @@ class SMTPClient:
             assert info is not None
             if self._watcher is not None:
                 self._watcher.secured(info)
+            if self._observation is not None:
+                self._observation.secured(info)
         await self.hello()
         return info
 
@@ -363,7 +382,22 @@ class SMTPClient:
             Disconnected: the connection was gone before.
             Exception: whatever reading *message* raises; the server gets no end of it then.
         """
-        pieces = _Pieces(message)
+        pieces = Pieces(message)
+        observation = self._observation
+        if observation is None:
+            return await self._send(envelope, pieces)
+        before, start, whole = self.transaction, trio.current_time(), False
+        try:
+            outcomes = await self._send(envelope, pieces)
+            whole = True
+            return outcomes
+        finally:
+            transaction = self.transaction
+            if transaction is not None and transaction is not before:
+                seconds = trio.current_time() - start
+                observation.sent(Sent(envelope, pieces.octets, seconds, transaction.outcomes, whole))
+
+    async def _send(self, envelope: Envelope, pieces: "Pieces") -> tuple[Outcome, ...]:
         with self._at_work():
             connection = self.connection
             self.begun = False
@@ -381,6 +415,7 @@ class SMTPClient:
                 all_sent = False
                 try:
                     octets, last = await pieces.next()
+                    pieces.octets += len(octets)
                     connection.send_body(transaction, octets)
                     if last:
                         connection.end_body(transaction)
@@ -509,6 +544,13 @@ class SMTPClient:
             self.closed = event
         if self._watcher is not None:
             self._watcher.happened(event)
+        if self._observation is not None:
+            self._observation.happened(event)
+
+    def reused(self) -> None:
+        """Whoever has kept this connection is about to send another message; an observer is told."""
+        if self._observation is not None:
+            self._observation.reused()
 
 
 class _Work:
@@ -535,49 +577,3 @@ def _positive(what: str, reply: Reply) -> Reply:
     if not reply.positive:
         raise Rejected(what, reply)
     return reply
-
-
-class _Pieces:
-    """A message, in pieces that are worth a write each."""
-
-    __slots__ = ("_in_memory", "_iterator", "_read")
-
-    def __init__(self, message: Message) -> None:
-        self._iterator: AsyncIterator[bytes] | None = None
-        self._read: Callable[[int], bytes] | None = None
-        self._in_memory = isinstance(message, bytes | io.BytesIO)
-        if isinstance(message, bytes):
-            self._read = io.BytesIO(message).read
-        elif isinstance(message, AsyncIterator):
-            self._iterator = message
-        else:
-            self._read = message.read
-
-    async def next(self) -> tuple[bytes, bool]:
-        """A piece, and whether it is the last: an end that is known beforehand needs no write of its own."""
-        if self._iterator is not None:
-            try:
-                return await anext(self._iterator), False
-            except StopAsyncIteration:
-                return b"", True
-        assert self._read is not None
-        if self._in_memory:
-            octets = self._read(BLOCK_OCTETS)
-            return octets, len(octets) < BLOCK_OCTETS
-        octets = await trio.to_thread.run_sync(self._read, BLOCK_OCTETS)
-        return octets, not octets
-
-
-def our_name(connected: socket.socket) -> str:
-    """What to call ourselves: this host's name if that is a whole one, else the address that *connected* has here.
-
-    RFC 5321 section 4.1.4: a client that has no domain name "SHOULD send an address literal".
-    """
-    name = socket.gethostname()
-    with contextlib.suppress(GrammarError):
-        if "." in name:
-            return str(Domain.parse(name))
-    address = connected.getsockname()
-    if not isinstance(address, tuple):  # a Unix socket
-        return "localhost"
-    return str(AddressLiteral(ip_address(plain_address(str(address[0])))))

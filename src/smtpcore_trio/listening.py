@@ -4,6 +4,7 @@ import contextlib
 import os
 import socket
 import stat
+from collections.abc import Iterator
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Final
@@ -41,10 +42,12 @@ class Port:
             the same context is; give each port its own.
         implicit_tls: every connection begins with TLS (RFC 8314 section 3).
         proxies: where a PROXY header comes first. From there it is demanded; from elsewhere it is no command.
+        unix_proxies: the same of whoever connects by a Unix socket, and so has no address.
         name: for logs and metrics; by default the first address.
 
     Raises:
-        ValueError: there is no listener, or TLS is wanted, and there is no context for it.
+        ValueError: there is no listener, or no Unix socket for *unix_proxies*, or TLS is wanted, and there is no
+            context for it.
         LocalProtocolError: the config does not suit the dialect.
     """
 
@@ -54,6 +57,7 @@ class Port:
     tls_context: TlsContext | None = None
     implicit_tls: bool = False
     proxies: tuple[Network, ...] = ()
+    unix_proxies: bool = False
     addresses: tuple[str, ...] = attrs.field(default=attrs.Factory(_addresses, takes_self=True), init=False)
     """Those of the listeners: ``192.0.2.1:25``, ``[2001:db8::1]:25``, or a path."""
     name: str = attrs.field(default=attrs.Factory(_first_address, takes_self=True))
@@ -61,6 +65,8 @@ class Port:
     def __attrs_post_init__(self) -> None:
         if not self.listeners:
             raise ValueError("a port needs a listener")
+        if self.unix_proxies and not any(each.socket.family == socket.AF_UNIX for each in self.listeners):
+            raise ValueError("unix_proxies needs a Unix socket")
         offered = {extension.keyword for extension in self.config.extensions}
         if self.tls_context is None and (self.implicit_tls or "STARTTLS" in offered):
             raise ValueError("TLS needs a tls_context")
@@ -76,17 +82,68 @@ def address_of(listener: trio.SocketListener) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-async def listen_tcp(host: str | None, port: int, *, backlog: int = BACKLOG) -> tuple[trio.SocketListener, ...]:
+async def listen_tcp(
+    host: str | None, port: int, *, backlog: int = BACKLOG, reuse_port: bool = False
+) -> tuple[trio.SocketListener, ...]:
     """Listen on every address of *host*, IPv4 and IPv6 each by a socket of its own.
 
     Args:
         host: a name or an address; None for all addresses of this host.
         port: 0 for one that is free; `Port.addresses` tells it.
+        reuse_port: let others of our user listen there, too, once we do (SO_REUSEPORT): the workers of `serve`, to
+            which the system then deals out the connections.
 
     Raises:
         OSError: an address cannot be listened on.
     """
-    return tuple(await trio.open_tcp_listeners(port, host=host, backlog=backlog))
+    listeners = tuple(await trio.open_tcp_listeners(port, host=host, backlog=backlog))
+    if not reuse_port:
+        return listeners
+    # To have the option from the beginning would be to share the port with whoever has had it before.
+    with contextlib.ExitStack() as stack:
+        for listener in listeners:
+            stack.callback(listener.socket.close)
+            listener.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        with contextlib.ExitStack() as made:
+            reusing = [made.enter_context(another(listener.socket)) for listener in listeners]
+            for each in reusing:
+                each.listen(backlog)
+            made.pop_all()
+    return tuple(trio.SocketListener(trio.socket.from_stdlib_socket(each)) for each in reusing)
+
+
+def reuses_port(listener: trio.SocketListener) -> bool:
+    """Whether there can be `another` for its address."""
+    of_ip = listener.socket.family in (socket.AF_INET, socket.AF_INET6)
+    return of_ip and bool(listener.socket.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT))
+
+
+def another(like: socket.socket | trio.socket.SocketType) -> socket.socket:
+    """A socket for the same address as *like*, which does not listen yet.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    made = socket.socket(like.family, socket.SOCK_STREAM)
+    try:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if made.family == socket.AF_INET6:
+            only = like.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)
+            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, only)
+        made.bind(like.getsockname())
+    except BaseException:
+        made.close()
+        raise
+    return made
+
+
+def waiting(listener: trio.SocketListener) -> Iterator[socket.socket]:
+    """The connections that wait to be accepted, which the system would drop with *listener*."""
+    with contextlib.suppress(OSError), socket.socket(fileno=listener.socket.dup().detach()) as queue:
+        queue.setblocking(False)
+        for _ in range(BACKLOG):
+            yield queue.accept()[0]
 
 
 def listen_unix(path: Path, mode: int = 0o660, *, backlog: int = BACKLOG) -> tuple[trio.SocketListener, ...]:

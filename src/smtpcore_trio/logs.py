@@ -1,15 +1,18 @@
-"""Lines about a server, by structlog: `Logs` is an `Observer`.
+"""Lines about a server and a client, by structlog: `Logs` is an `Observer`, `ClientLogs` a `ClientObserver`.
 
-All that a client chooses is made safe: no line holds a control character, or one that changes the direction of the
+All that a peer chooses is made safe: no line holds a control character, or one that changes the direction of the
 text, and no value is long.
 """
 
+from collections import Counter
 from typing import Any, Final, Protocol, Self
 
 from smtpcore import (
+    AuthDone,
     Authenticated,
     AuthFailed,
     BodyAborted,
+    ClientEvent,
     Closed,
     Deviation,
     Envelope,
@@ -23,6 +26,7 @@ from smtpcore import (
 )
 
 from .observe import BaseObserver, Event, Rejected, Secured, SessionFacts, Settled
+from .observe_client import BaseClientObserver, ClientFacts, Sent
 
 # Recipients, and verdicts, that a line names.
 _NAMED: Final = 10
@@ -109,6 +113,66 @@ class Logs(BaseObserver):
                 self._of(session).info("deviation", what=what if isinstance(what, str) else what.name.lower())
             case _:
                 pass
+
+
+class ClientLogs(BaseClientObserver):
+    """Writes a line when a connection opens, closes or cannot be made, for each message and limit, and of AUTH.
+
+    Args:
+        logger: such as `structlog.get_logger` gives. It must not block for long.
+
+    Each line of a connection has its ``session``, ``host`` and ``port``.
+    """
+
+    def __init__(self, logger: BoundLogger) -> None:
+        self._logger = logger
+
+    def _of(self, session: ClientFacts) -> BoundLogger:
+        return self._logger.bind(session=session.session_id, host=safe(session.host), port=session.port)
+
+    def opened(self, session: ClientFacts) -> None:
+        """See `ClientObserver`."""
+        tls = session.tls
+        self._of(session).info("connection opened", tls=None if tls is None else safe(tls.version))
+
+    def failed(self, session: ClientFacts, reason: str, error: BaseException) -> None:
+        """See `ClientObserver`."""
+        what = safe(f"{type(error).__name__}: {error}")
+        self._of(session).warning("connection failed", reason=reason, error=what)
+
+    def closed(self, session: ClientFacts, closed: Closed) -> None:
+        """See `ClientObserver`."""
+        self._of(session).info(
+            "connection closed",
+            cause=closed.cause.name.lower(),
+            detail=safe(closed.detail),
+            reply=None if closed.reply is None else _reply(closed.reply),
+        )
+
+    def sent(self, session: ClientFacts, message: Sent) -> None:
+        """See `ClientObserver`."""
+        fates = Counter(outcome.fate.name.lower() for outcome in message.outcomes)
+        self._of(session).info(
+            "message sent",
+            octets=message.octets,
+            seconds=round(message.seconds, 3),
+            replies=[None if each.reply is None else _reply(each.reply) for each in message.outcomes[:_NAMED]],
+            **fates,
+            **_envelope(message.envelope),
+        )
+
+    def event(self, session: ClientFacts, event: ClientEvent) -> None:
+        """See `ClientObserver`."""
+        if isinstance(event, AuthDone):
+            logger, mechanism = self._of(session), safe(event.mechanism)
+            if event.reply.positive:
+                logger.info("authenticated", mechanism=mechanism)
+            else:
+                logger.warning("authentication failed", mechanism=mechanism, reply=_reply(event.reply))
+
+    def refused(self, limit: str, session: ClientFacts | None = None) -> None:
+        """See `ClientObserver`."""
+        (self._logger if session is None else self._of(session)).warning("limit", limit=limit)
 
 
 def _name(peer: Peer) -> str:

@@ -1,19 +1,22 @@
-"""Numbers about a server, for Prometheus: `Metrics` is an `Observer`, and `exporting` shows a registry over HTTP.
+"""Numbers about a server and a client, for Prometheus, and `exporting`, which shows a registry over HTTP.
 
-No label has a value that a client chooses.
+`Metrics` is an `Observer`, `ClientMetrics` a `ClientObserver`. No label has a value that a peer chooses.
 """
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from pathlib import Path
+from typing import Any, Final, Literal
 
 import attrs
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, start_http_server
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 
-from smtpcore import Cause, Closed, Limits, Peer, Reply, Timeouts
+from smtpcore import Cause, ClientTimeouts, Closed, Fate, Limits, Peer, Reply, Timeouts
 
 from .admission import Admission
 from .observe import BaseObserver, BodySize, Event, SessionFacts, Settled
+from .observe_client import CONNECT_SECONDS, REASONS, BaseClientObserver, ClientFacts, Sent
 
 # What else `Admission` says.
 _NO_LIMITS: Final = ("ipv6_prefix", "exempt", "silent", "remembered")
@@ -27,9 +30,27 @@ SERVER_LIMITS: Final = tuple(name for name in _names(Admission) if name not in _
 """The limits of the whole server; each gauge says how much of it is in use."""
 
 SESSION_LIMITS: Final = (*_names(Limits), *_names(Timeouts))
-"""The limits and deadlines of one session; each gauge says how many of the sessions at work have come upon it."""
+"""The limits and deadlines of one session.
+
+Each gauge says to how much of it one session has come, the most since the start; of those that are not in
+`READ_LIMITS` that is known only when one was hit.
+"""
+
+# Those of which each worker has its share; of the others each may have all.
+_SHARED: Final = ("connections", "handshakes")
+
+POOL_LIMITS: Final = ("per_host", "total", "waiters")
+"""The limits of a pool; each gauge says how much of it is in use: of *per_host*, by the host with the most."""
+
+CLIENT_LIMITS: Final = (
+    CONNECT_SECONDS, "reply_line_octets", "reply_lines", "reply_octets", "capabilities", *_names(ClientTimeouts)
+)  # fmt: skip
+"""The limits and deadlines that end a connection of a client. Nobody reads how near it has come to one: they are
+counted, and have no gauge."""
 
 OTHER: Final = "other"
+# From what a server beside us takes, to the wait for the reply to the final dot.
+_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 # Names of ports that are told apart. They are the application's; should it make up new ones, they are no leak.
 _PORTS: Final = 100
 
@@ -39,10 +60,16 @@ class Metrics(BaseObserver):
 
     Args:
         registry: where its metrics go. It holds one `Metrics`, which any number of servers may share.
+
+    In the workers of a server it counts by the multiprocess mode of `prometheus_client`, in the default registry: the
+    environment variable PROMETHEUS_MULTIPROC_DIR, set before `prometheus_client` is imported, names an empty directory.
+    A `prometheus_client.multiprocess.MultiProcessCollector` has the sums, and of the gauges of limits that hold in each
+    worker the most.
     """
 
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
-        self._sessions = Gauge("smtp_sessions", "Sessions at work.", registry=registry)
+        self._registry = registry
+        self._sessions = Gauge("smtp_sessions", "Sessions at work.", registry=registry, multiprocess_mode="livesum")
         self._opened = Counter("smtp_sessions_opened", "Sessions that began.", ["port"], registry=registry)
         self._closed = Counter("smtp_sessions_closed", "Sessions that ended.", ["cause"], registry=registry)
         self._messages = Counter(
@@ -55,19 +82,25 @@ class Metrics(BaseObserver):
         for name in SERVER_LIMITS:
             self._add_limit(name, f"How much of the limit {name} is in use.", registry)
         for name in SESSION_LIMITS:
-            self._add_limit(name, f"Sessions at work that have come upon the limit {name}.", registry)
+            self._add_limit(name, f"The most of the limit {name} that one session has come to.", registry)
         # To find a child by its labels takes longer than to count.
         self._said = {digit: self._replies.labels(f"{digit}xx") for digit in (2, 3, 4, 5)}
         self._ended = {cause: self._closed.labels(cause.name.lower()) for cause in Cause}
         self._cut = self._closed.labels("cut")
         self._ports: dict[str, tuple[Counter, Counter, Counter]] = {}
-        self._upon: dict[str, set[str]] = {}  # the limits that a session has come upon
+        self._most = dict.fromkeys(SESSION_LIMITS, 0.0)
 
     def _add_limit(self, name: str, what: str, registry: CollectorRegistry) -> None:
-        self._gauges[name] = Gauge(f"smtp_limit_{name}", what, registry=registry)
+        mode: Literal["livemax", "livesum"] = "livesum" if name in _SHARED else "livemax"
+        self._gauges[name] = Gauge(f"smtp_limit_{name}", what, registry=registry, multiprocess_mode=mode)
         self._rejections[name] = Counter(
             f"smtp_limit_{name}_rejections", f"How often the limit {name} was hit.", registry=registry
         )
+
+    def __reduce__(self) -> tuple[object, ...]:
+        if _DIRECTORY not in os.environ or self._registry is not REGISTRY:
+            raise TypeError(f"Metrics can count in workers with {_DIRECTORY}, and in the default registry only")
+        return _in_worker, ()
 
     def _port(self, name: str) -> tuple[Counter, Counter, Counter]:
         counters = self._ports.get(name)
@@ -98,20 +131,110 @@ class Metrics(BaseObserver):
         """See `Observer`."""
         self._sessions.dec()
         (self._cut if closed is None else self._ended[closed.cause]).inc()
-        for limit in self._upon.pop(session.session_id, ()):
-            self._gauges[limit].dec()
 
     def refused(self, limit: str, peer: Peer, session: SessionFacts | None = None) -> None:
         """See `Observer`. Raises `KeyError` for what is no limit."""
         self._rejections[limit].inc()
-        if session is not None and limit in SESSION_LIMITS:
-            upon = self._upon.setdefault(session.session_id, set())
-            if limit not in upon:
-                upon.add(limit)
-                self._gauges[limit].inc()
+
+    def gauge(self, limit: str, value: float, session: SessionFacts | None = None) -> None:
+        """See `Observer`. Raises `KeyError` for what is no limit."""
+        if session is None:
+            self._gauges[limit].set(value)
+        elif value > self._most[limit]:
+            self._most[limit] = value
+            self._gauges[limit].set(value)
+
+
+_DIRECTORY: Final = "PROMETHEUS_MULTIPROC_DIR"
+
+
+def _in_worker() -> Metrics:
+    """Those of this process, once those who have died no longer count as being at work."""
+    for path in Path(os.environ[_DIRECTORY]).glob("gauge_live*.db"):
+        pid = int(path.stem.rpartition("_")[2])
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            path.unlink(missing_ok=True)
+    return Metrics()
+
+
+class ClientMetrics(BaseClientObserver):
+    """Counts what happens in the connections of clients and pools.
+
+    Args:
+        registry: where its metrics go. It holds one `ClientMetrics`, which any number of clients may share.
+    """
+
+    def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
+        name = "smtp_client_"
+        self._connections = Gauge(
+            f"{name}connections", "Connections there are.", registry=registry, multiprocess_mode="livesum"
+        )
+        self._opened = Counter(f"{name}connections_opened", "Connections that were made.", registry=registry)
+        failed = Counter(
+            f"{name}connections_failed", "Connections that could not be made.", ["reason"], registry=registry
+        )
+        closed = Counter(f"{name}connections_closed", "Connections that ended.", ["cause"], registry=registry)
+        self._reused = Counter(
+            f"{name}connections_reused", "How often a kept connection had another message.", registry=registry
+        )
+        outcomes = Counter(
+            f"{name}outcomes", "What became of messages, for each recipient.", ["fate"], registry=registry
+        )
+        self._seconds = Histogram(f"{name}send_seconds", "How long messages took.", registry=registry, buckets=_SECONDS)
+        self._octets = Counter(f"{name}body_octets", "Octets of messages that were sent.", registry=registry)
+        # To find a child by its labels takes longer than to count.
+        self._failed = {reason: failed.labels(reason) for reason in REASONS}
+        self._closed = {cause: closed.labels(cause.name.lower()) for cause in Cause}
+        self._outcomes = {fate: outcomes.labels(fate.name.lower()) for fate in Fate}
+        self._gauges = {
+            limit: Gauge(
+                f"{name}limit_{limit}",
+                f"How much of the limit {limit} is in use.",
+                registry=registry,
+                multiprocess_mode="livemax",
+            )
+            for limit in POOL_LIMITS
+        }
+        self._rejections = {
+            limit: Counter(
+                f"{name}limit_{limit}_rejections", f"How often the limit {limit} was hit.", registry=registry
+            )
+            for limit in (*POOL_LIMITS, *CLIENT_LIMITS)
+        }
+
+    def opened(self, session: ClientFacts) -> None:
+        """See `ClientObserver`."""
+        self._connections.inc()
+        self._opened.inc()
+
+    def failed(self, session: ClientFacts, reason: str, error: BaseException) -> None:
+        """See `ClientObserver`."""
+        self._failed[reason].inc()
+
+    def closed(self, session: ClientFacts, closed: Closed) -> None:
+        """See `ClientObserver`."""
+        self._connections.dec()
+        self._closed[closed.cause].inc()
+
+    def reused(self, session: ClientFacts) -> None:
+        """See `ClientObserver`."""
+        self._reused.inc()
+
+    def sent(self, session: ClientFacts, message: Sent) -> None:
+        """See `ClientObserver`."""
+        self._seconds.observe(message.seconds)
+        self._octets.inc(message.octets)
+        for outcome in message.outcomes:
+            self._outcomes[outcome.fate].inc()
+
+    def refused(self, limit: str, session: ClientFacts | None = None) -> None:
+        """See `ClientObserver`. Raises `KeyError` for what is no limit."""
+        self._rejections[limit].inc()
 
     def gauge(self, limit: str, value: int) -> None:
-        """See `Observer`. Raises `KeyError` for what is no limit."""
+        """See `ClientObserver`. Raises `KeyError` for what is no limit."""
         self._gauges[limit].set(value)
 
 

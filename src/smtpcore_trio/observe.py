@@ -16,14 +16,12 @@ from typing import Any, Final, Protocol
 import attrs
 
 from smtpcore import (
-    Abort,
     Authenticated,
     AuthFailed,
     BodyAborted,
     BodyBegin,
     BodyChunk,
     BodyEnd,
-    Cause,
     Closed,
     Connected,
     Deviation,
@@ -150,8 +148,14 @@ class Observer(Protocol):
             session: None where there was none yet.
         """
 
-    def gauge(self, limit: str, value: int) -> None:
-        """So much of a limit of the whole server is in use now."""
+    def gauge(self, limit: str, value: float, session: SessionFacts | None = None) -> None:
+        """So much of a limit is in use.
+
+        Args:
+            limit: its name, as in `refused`.
+            value: of the whole server, how much it is now; of a session, the most that it has come to so far.
+            session: None for a limit of the whole server.
+        """
 
 
 class BaseObserver:
@@ -172,7 +176,7 @@ class BaseObserver:
     def refused(self, limit: str, peer: Peer, session: SessionFacts | None = None) -> None:
         """See `Observer`."""
 
-    def gauge(self, limit: str, value: int) -> None:
+    def gauge(self, limit: str, value: float, session: SessionFacts | None = None) -> None:
         """See `Observer`."""
 
 
@@ -211,10 +215,10 @@ class Several:
         for each in self._observers:
             each.refused(limit, peer, session)
 
-    def gauge(self, limit: str, value: int) -> None:
+    def gauge(self, limit: str, value: float, session: SessionFacts | None = None) -> None:
         """See `Observer`."""
         for each in self._observers:
-            each.gauge(limit, value)
+            each.gauge(limit, value, session)
 
 
 class Guarded:
@@ -259,10 +263,10 @@ class Guarded:
         except Exception as error:
             self._log("refused", error)
 
-    def gauge(self, limit: str, value: int) -> None:
+    def gauge(self, limit: str, value: float, session: SessionFacts | None = None) -> None:
         """See `Observer`."""
         try:
-            self._observer.gauge(limit, value)
+            self._observer.gauge(limit, value, session)
         except Exception as error:
             self._log("gauge", error)
 
@@ -270,9 +274,14 @@ class Guarded:
         if method in self._logged:
             return
         self._logged.add(method)
-        # Its text may be of the peer's making; its traceback would be more than a line.
-        kind = type(self._observer).__name__
-        logger.error("the observer %s failed at %s: %s: %s", kind, method, type(error).__name__, safe(str(error)))
+        log_failure(self._observer, method, error)
+
+
+def log_failure(observer: object, method: str, error: Exception) -> None:
+    """One line about *error*, of *method* of *observer*."""
+    # Its text may be of the peer's making; its traceback would be more than a line.
+    kind = type(observer).__name__
+    logger.error("the observer %s failed at %s: %s: %s", kind, method, type(error).__name__, safe(str(error)))
 
 
 def guarded(observer: Observer) -> Observer:
@@ -287,21 +296,26 @@ _VERBS: Final = frozenset(
     b"AUTH BDAT DATA EHLO ETRN EXPN HELO HELP LHLO MAIL NOOP QUIT RCPT RSET STARTTLS VRFY XCLIENT XFORWARD".split()
 )
 _SECRET_QUESTIONS: Final = (PasswordCheck, SecretWanted, TokenCheck)
-_OF_LIMITS: Final = (Cause.LIMIT, Cause.TIMED_OUT)
 # Most replies are said again and again: to look at one anew takes as long as the command. Longer ones are few.
 _KEPT_OCTETS: Final = 512
 _reply_lines: Final = re.compile(rb"([2-5][0-9][0-9])([ -])([^\r\n]*)\r\n").finditer
 _match_status: Final = re.compile(r"([245])\.[0-9]{1,3}\.[0-9]{1,3}(?: |\Z)").match
 
-# The limits that a `Refused` tells of by its reply; others are named by `Closed`. Two have the reply `too_long_line`:
-# that of SASL answers is told by `AuthFailed`.
-_BY_REPLY: Final[Mapping[str, str]] = {
-    "too_long_line": "command_octets",
-    "too_many_recipients": "recipients",
-    "too_big": "message_octets",
-    "too_many_chunks": "chunks",
-    "too_many_transactions": "transactions",
+# When it is read how much of a limit a session uses: at these events, and at its end. In between, nobody looks.
+_READ_AT: Final[Mapping[type[object], tuple[str, ...]]] = {
+    MailFrom: ("command_octets", "discard_octets"),
+    RcptTo: ("command_octets",),
+    BodyBegin: ("recipients", "junk_commands"),
+    BodyEnd: ("message_octets", "chunks"),
 }
+_READ_AT_END: Final = (
+    "discard_octets", "transactions", "errors", "junk_commands", "unknown_before_hello", "auth_attempts"
+)  # fmt: skip
+# What is sent at once is what has waited.
+_READ_AS_SENT: Final = "output_octets"
+
+READ_LIMITS: Final = frozenset(itertools.chain(*_READ_AT.values(), _READ_AT_END, (_READ_AS_SENT,)))
+"""The limits of one session of which is told how much it uses; of the others is told only that one was hit."""
 
 
 class Observation:
@@ -313,14 +327,12 @@ class Observation:
         connection: its engine, whose events these are.
     """
 
-    __slots__ = ("_closed", "_connection", "_envelope", "_hiding", "_limits", "_observer", "_verb", "_wary", "session")
+    __slots__ = ("_closed", "_connection", "_envelope", "_hiding", "_most", "_observer", "_wary", "session")
 
     def __init__(self, observer: Observer, session: SessionFacts, connection: ServerConnection) -> None:
         self._observer = observer
         self._connection = connection
-        replies = connection.replies
-        self._limits = {id(getattr(replies, reply)): limit for reply, limit in _BY_REPLY.items()}
-        self._verb = ""  # by which the message came
+        self._most: dict[str, float] = {}  # of each limit that was read
         self._envelope: Envelope | None = None
         # What does not look like a command may be a password, or of a message.
         self._wary = False
@@ -332,7 +344,8 @@ class Observation:
 
     def sent(self, octets: bytes) -> None:
         """Whole replies are about to be sent."""
-        # Challenges are not for keeping.
+        self._use(_READ_AS_SENT, len(octets))
+        # Challenges are not for keeping. Thousands of replies take many times the memory of their octets: they go by.
         replies = _read(octets) if len(octets) > _KEPT_OCTETS or b"334 " in octets else _read_kept(octets)
         for reply in replies:
             self._observer.said(self.session, reply)
@@ -365,49 +378,56 @@ class Observation:
     def _take_chunk(self, event: BodyChunk) -> None:
         self._observer.event(self.session, BodySize(len(event.data)))
 
-    def _take_beginning(self, event: Hello | MailFrom) -> None:
+    def _take_hello(self, event: Hello) -> None:
         self._hiding = False
         self._observer.event(self.session, event)
 
-    def _take_body_begin(self, event: BodyBegin) -> None:
-        self._verb = event.verb
-        self._hide()
+    def _take_mail(self, event: MailFrom) -> None:
+        self._hiding = False
+        self._take_counted(event)
+
+    def _take_counted(self, event: MailFrom | RcptTo | BodyBegin | BodyEnd) -> None:
+        for limit in _READ_AT[type(event)]:
+            self._use(limit, self._connection.used(limit))
         self._observer.event(self.session, event)
+
+    def _take_body_begin(self, event: BodyBegin) -> None:
+        self._hide()
+        self._take_counted(event)
 
     def _take_body_end(self, event: BodyEnd) -> None:
         self._envelope = self._connection.envelope
-        self._observer.event(self.session, event)
+        self._take_counted(event)
 
-    def _take_abort(self, event: BodyAborted) -> None:
-        self._observer.event(self.session, event)
-        # After BDAT it may be for either of two limits, and a `Refused` says which.
-        if event.reason is Abort.TOO_BIG and self._verb == "DATA":
-            self._limit("message_octets")
-
-    def _take_auth(self, event: Authenticated | AuthFailed) -> None:
+    def _take_authenticated(self, event: Authenticated) -> None:
         self._hide()
         self._observer.event(self.session, event)
-        if isinstance(event, AuthFailed) and event.reply is self._connection.replies.too_long_line:
-            self._limit("auth_octets")
+
+    def _take_auth_failed(self, event: AuthFailed) -> None:
+        self._hide()
+        self._take_abort(event)
+
+    def _take_abort(self, event: BodyAborted | AuthFailed | Closed) -> None:
+        self._observer.event(self.session, event)
+        if event.limit:
+            self._limit(event.limit)
 
     def _take_refusal(self, event: Refused) -> None:
         self._observer.event(self.session, self._shown(event))
-        if (limit := self._limits.get(id(event.reply))) is not None:
-            self._limit(limit)
+        if event.limit:
+            self._limit(event.limit)
 
     def _take_closed(self, event: Closed) -> None:
         self._closed = event
-        self._observer.event(self.session, event)
-        if event.detail and (event.cause in _OF_LIMITS or event.detail == "unknown_before_hello"):
-            self._limit(event.detail)
+        self._take_abort(event)
 
     def _shown(self, refused: Refused) -> Refused:
         """*refused*, without what may be a password or of a message: a client may send either where it is a command."""
         verb = refused.line.partition(b" ")[0].upper()
         if self._wary and verb not in _VERBS:
-            refused = Refused(HIDDEN.encode(), refused.reply)
+            refused = Refused(HIDDEN.encode(), refused.reply, refused.limit)
         elif self._hiding:
-            refused = Refused(verb + b" ***", refused.reply)
+            refused = Refused(verb + b" ***", refused.reply, refused.limit)
         if verb in (b"AUTH", b"DATA", b"BDAT"):  # what was to follow may follow all the same
             self._hide()
         return refused
@@ -416,7 +436,16 @@ class Observation:
         self._wary = self._hiding = True
 
     def _limit(self, name: str) -> None:
+        # It was hit, so all of it was used, whoever has read what.
+        connection = self._connection
+        limits = connection.limits if hasattr(connection.limits, name) else connection.timeouts
+        self._use(name, getattr(limits, name))
         self._observer.refused(name, self.session.peer, self.session)
+
+    def _use(self, limit: str, value: float) -> None:
+        if value > self._most.get(limit, 0):
+            self._most[limit] = value
+            self._observer.gauge(limit, value, self.session)
 
     # --- by the conversation
 
@@ -438,6 +467,8 @@ class Observation:
 
     def ended(self) -> None:
         """The session is over."""
+        for limit in _READ_AT_END:
+            self._use(limit, self._connection.used(limit))
         self._observer.closed(self.session, self._closed)
 
 
@@ -446,21 +477,21 @@ _TAKES: Final[Mapping[type[object], Callable[[Observation, Any], None]]] = {
     SecretWanted: Observation._take_secret,
     TokenCheck: Observation._take_secret,
     BodyChunk: Observation._take_chunk,
-    Hello: Observation._take_beginning,
-    MailFrom: Observation._take_beginning,
+    Hello: Observation._take_hello,
+    MailFrom: Observation._take_mail,
+    RcptTo: Observation._take_counted,
     BodyBegin: Observation._take_body_begin,
     BodyEnd: Observation._take_body_end,
     BodyAborted: Observation._take_abort,
-    Authenticated: Observation._take_auth,
-    AuthFailed: Observation._take_auth,
+    Authenticated: Observation._take_authenticated,
+    AuthFailed: Observation._take_auth_failed,
     Refused: Observation._take_refusal,
     Closed: Observation._take_closed,
 }
 
 
-def _read(octets: bytes) -> tuple[Reply, ...]:
+def _read(octets: bytes) -> Iterator[Reply]:
     """The replies that *octets* are."""
-    replies = []
     text: list[str] = []
     status = None
     for match in _reply_lines(octets):
@@ -472,12 +503,14 @@ def _read(octets: bytes) -> tuple[Reply, ...]:
             line = line[found.end() :]
         text.append(line)
         if match[2] == b" ":
-            replies.append(Reply(code, "\n".join(text), status))
+            yield Reply(code, "\n".join(text), status)
             text, status = [], None
-    return tuple(replies)
 
 
-_read_kept: Final = lru_cache(256)(_read)
+@lru_cache(256)
+def _read_kept(octets: bytes) -> tuple[Reply, ...]:
+    """The same, of octets that are sent often."""
+    return tuple(_read(octets))
 
 
 @contextmanager

@@ -24,7 +24,10 @@ import trio
 from smtpcore import SMTP, ClientConfig, Dialect, Envelope, Fate, LocalProtocolError, Outcome, Phase
 from smtpcore.sasl import ClientMechanism
 
-from .client import ClientError, Message, SMTPClient, TlsMode, check_pins, connect
+from ._pieces import Message
+from .admission import Tally
+from .client import ClientError, SMTPClient, TlsMode, check_pins, connect, connect_unix
+from .observe_client import ClientObserver, guarded_client
 
 PROBE_SECONDS: Final = 10.0
 """For the reply to NOOP."""
@@ -82,10 +85,12 @@ class Destination:
     Make one and keep it. An `ssl.SSLContext` equals only itself.
 
     Args:
+        host: a domain, an IP address, or the path of a Unix socket, which begins with a slash and has no *port*.
         mechanisms: to log in with, by the strongest of them; none to stay anonymous.
 
     Raises:
-        ValueError: *pinned* holds no digests, or does not go with *tls*.
+        ValueError: *pinned* holds no digests, or does not go with *tls*; or a Unix socket is to be connected to from
+            an address.
     """
 
     host: str
@@ -105,10 +110,17 @@ class Destination:
 
     @site.default
     def _(self) -> tuple[str, int]:
-        return self.host.lower().removesuffix("."), self.port
+        return (self.host, 0) if self.unix else (self.host.lower().removesuffix("."), self.port)
+
+    @property
+    def unix(self) -> bool:
+        """Whether *host* is the path of a Unix socket."""
+        return self.host.startswith("/")
 
     def __attrs_post_init__(self) -> None:
         check_pins(self.pinned, self.tls)
+        if self.unix and self.source_address is not None:
+            raise ValueError("a Unix socket has no source address")
 
 
 class PoolFull(ClientError):
@@ -118,10 +130,16 @@ class PoolFull(ClientError):
 class Pool:
     """Sends messages over connections that it makes, keeps and shares. Use it by ``async with``.
 
+    Args:
+        limits: the numbers.
+        observer: is told of the connections, the messages and the limits.
+
     At its end the connections are closed; whoever still waits is told `trio.ClosedResourceError`.
     """
 
-    def __init__(self, limits: PoolLimits | None = None) -> None:
+    def __init__(self, limits: PoolLimits | None = None, *, observer: ClientObserver | None = None) -> None:
+        self._observer = guarded_client(observer)
+        self._of_host = Tally()  # kept for the observer alone
         self.limits = limits or PoolLimits()
         self._homes: dict[tuple[str, int], _Home] = {}
         self._hungry: dict[_Home, None] = {}  # those with waiters
@@ -223,8 +241,10 @@ class Pool:
         kept = client is not None
         if client is None:
             place.client = None
-            client = await _connected(place.destination)
+            client = await _connected(place.destination, self._observer)
             place.begin(client)
+        else:
+            client.reused()
         try:
             outcomes = await client.send(envelope, body.give())
         finally:
@@ -252,14 +272,17 @@ class Pool:
         place = self._take(home, destination)
         if place is not None:
             return place
+        self._refused("per_host" if home.count >= self.limits.per_host else "total")
         if self._waiting >= self.limits.waiters:
             self._forget_if_empty(home)
+            self._refused("waiters")
             raise PoolFull(f"{self._waiting} wait for a connection")
         self._turns += 1
         waiter = _Waiter(self._turns, destination, trio.lowlevel.current_task())
         home.waiters[waiter] = None
         self._hungry[home] = None
         self._waiting += 1
+        self._gauge("waiters", self._waiting)
 
         def give_up(_: object) -> trio.lowlevel.Abort:
             self._leave(home, waiter)
@@ -283,7 +306,8 @@ class Pool:
             doomed = home.idle[0] if home.idle else None
         elif self._total < self.limits.total:
             self._total += 1
-            home.count += 1
+            self._gauge("total", self._total)
+            self._count(home, 1)
             return _Place(home, destination)
         else:
             doomed = min((each.idle[0] for each in self._homes.values() if each.idle), key=_expiry, default=None)
@@ -294,10 +318,10 @@ class Pool:
         doomed.doom()
         doomed.destination = destination
         if doomed.home is not home:
-            doomed.home.count -= 1
+            self._count(doomed.home, -1)
             self._forget_if_empty(doomed.home)
             doomed.home = home
-            home.count += 1
+            self._count(home, 1)
         return doomed
 
     def _take_idle(self, place: "_Place") -> "_Place":
@@ -333,7 +357,8 @@ class Pool:
 
     def _free(self, place: "_Place") -> None:
         self._total -= 1
-        place.home.count -= 1
+        self._gauge("total", self._total)
+        self._count(place.home, -1)
         self._forget_if_empty(place.home)
         self._grant()
 
@@ -360,8 +385,26 @@ class Pool:
     def _leave(self, home: "_Home", waiter: "_Waiter") -> None:
         del home.waiters[waiter]
         self._waiting -= 1
+        self._gauge("waiters", self._waiting)
         if not home.waiters:
             del self._hungry[home]
+
+    # --- for the observer ----------------------------------------------------------------------------
+
+    def _count(self, home: "_Home", by: int) -> None:
+        home.count += by
+        if self._observer is not None:
+            host = f"{home.key[0]}:{home.key[1]}"
+            (self._of_host.add if by > 0 else self._of_host.remove)(host)
+            self._observer.gauge("per_host", self._of_host.most)
+
+    def _gauge(self, limit: str, value: int) -> None:
+        if self._observer is not None:
+            self._observer.gauge(limit, value)
+
+    def _refused(self, limit: str) -> None:
+        if self._observer is not None:
+            self._observer.refused(limit)
 
     # --- in the background ---------------------------------------------------------------------------
 
@@ -485,20 +528,35 @@ class _Body:
         return True
 
 
-async def _connected(destination: Destination) -> SMTPClient:
-    client = await connect(
-        destination.host,
-        destination.port,
-        tls=destination.tls,
-        context=destination.context,
-        server_name=destination.server_name,
-        hello=destination.hello,
-        config=destination.config,
-        dialect=destination.dialect,
-        connect_seconds=destination.connect_seconds,
-        source_address=destination.source_address,
-        pinned=destination.pinned,
-    )
+async def _connected(destination: Destination, observer: ClientObserver | None) -> SMTPClient:
+    if destination.unix:
+        client = await connect_unix(
+            destination.host,
+            tls=destination.tls,
+            context=destination.context,
+            server_name=destination.server_name or "localhost",
+            hello=destination.hello,
+            config=destination.config,
+            dialect=destination.dialect,
+            connect_seconds=destination.connect_seconds,
+            pinned=destination.pinned,
+            observer=observer,
+        )
+    else:
+        client = await connect(
+            destination.host,
+            destination.port,
+            tls=destination.tls,
+            context=destination.context,
+            server_name=destination.server_name,
+            hello=destination.hello,
+            config=destination.config,
+            dialect=destination.dialect,
+            connect_seconds=destination.connect_seconds,
+            source_address=destination.source_address,
+            pinned=destination.pinned,
+            observer=observer,
+        )
     if destination.mechanisms:
         try:
             await client.authenticate(destination.mechanisms)

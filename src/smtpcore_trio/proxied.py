@@ -4,40 +4,34 @@ from typing import Final
 
 import trio
 
+from smtpcore import Peer
 from smtpcore.proxy import ProxyError, ProxyHeader, ProxyParser
 
 from ._transport import SocketTransport
+from .admission import within
+from .listening import Port
 
 HEADER_SECONDS: Final = 3.0
 """Section 2: "a few seconds", and "at least 3"."""
 
 
-class ProxiedTransport(SocketTransport):
-    """The socket of a connection that begins with a PROXY header. Use it after `header`."""
+def is_proxy(port: Port, peer: Peer) -> bool:
+    """Whether *peer*, who has connected to *port*, must say for whom."""
+    # Only by a Unix socket nobody has an address.
+    return port.unix_proxies if peer.address is None else within(peer.address, port.proxies)
 
-    __slots__ = ("_rest",)
 
-    _rest: bytes
+async def hear_proxy(transport: SocketTransport) -> ProxyHeader:
+    """Read the header with which a connection begins; *transport* goes on behind it.
 
-    async def header(self) -> ProxyHeader:
-        """Read the header.
-
-        Raises:
-            ProxyError: there is none, or not in time.
-            trio.BrokenResourceError: the connection is lost.
-        """
-        parser = ProxyParser()
-        with trio.move_on_after(HEADER_SECONDS):
-            while (header := parser.receive(await super().receive())) is None:
-                pass
-            self._rest = parser.rest
-            return header
-        raise ProxyError("the PROXY header took too long")
-
-    async def receive(self) -> bytes:
-        """See `Transport`."""
-        if rest := self._rest:
-            self._rest = b""
-            await trio.lowlevel.checkpoint()
-            return rest
-        return await super().receive()
+    Raises:
+        ProxyError: there is none, or not in time.
+        trio.BrokenResourceError: the connection is lost.
+    """
+    parser = ProxyParser()
+    with trio.move_on_after(HEADER_SECONDS):
+        while (header := parser.receive(await transport.receive())) is None:
+            pass
+        transport.unread(parser.rest)
+        return header
+    raise ProxyError("the PROXY header took too long")

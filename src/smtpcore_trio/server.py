@@ -17,17 +17,19 @@ from typing import Final
 
 import trio
 
-from smtpcore import Envelope, Hello, Identity, Limits, Peer, Phase, ServerConnection, TlsInfo
+from smtpcore import Envelope, Hello, Identity, Limits, Peer, ServerConnection, TlsInfo
 from smtpcore.proxy import ProxyError
 
 from ._conversation import LOCAL_ERROR, Conversation, ServerPump, logger
-from ._transport import SocketTransport, TlsTransport, Transport
-from .admission import Admission, Full, Gate, Seat, descriptors, within
-from .listening import Port
+from ._transport import SocketTransport, TlsTransport, Transport, WatchedTransport, new_hub
+from ._worker import Order, reload_certificates
+from .admission import Admission, Full, Gate, Seat, descriptors
+from .listening import Port, waiting
 from .observe import NOBODY, Observer, SessionFacts, guarded, new_session_id, observing
-from .proxied import ProxiedTransport
+from .proxied import hear_proxy, is_proxy
 from .session import BaseSession, Facts, Session
 from .tls import TlsContext
+from .workers import Workers
 
 NewSession = Callable[[Facts], Session]
 
@@ -50,7 +52,8 @@ async def serve(
     observer: Observer = NOBODY,
     grace: float = 30.0,
     auth_delay: float = 1.0,
-    task_status: "trio.TaskStatus[Server]" = trio.TASK_STATUS_IGNORED,
+    workers: int | None = None,
+    task_status: "trio.TaskStatus[Server | Workers]" = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve until cancelled, then drain.
 
@@ -65,17 +68,24 @@ async def serve(
         observer: is told of all that happens.
         grace: seconds that draining may take.
         auth_delay: seconds before the reply to a failed AUTH.
-        task_status: is told the `Server` once connections are accepted.
+        workers: so many other processes serve, and this one sees to them: see `Workers`.
+        task_status: is told the `Server`, or the `Workers`, once connections are accepted.
 
     Raises:
-        ValueError: there is no port, or the process may have no more file descriptors than are to be kept.
-        OSError: a listener has failed for good; the server has drained.
+        ValueError: there is no port, no worker, or a process may have no more file descriptors than are to be kept.
+        OSError: a listener has failed for good, or no worker can be started; the server has drained.
+        Unsendable: the workers cannot be told of an argument.
+        WorkerFailed: a worker ended before it was ready.
     """
     if not ports:
         raise ValueError("a server needs a port")
     admission = admission or Admission()
     if admission.reserve_descriptors >= descriptors():
         raise ValueError("reserve_descriptors leaves none for connections")
+    if workers is not None:
+        order = Order(serve, ports, new_session, admission, observer, grace, auth_delay)
+        await Workers(order, workers).run(task_status)
+        return
     server = Server(ports, new_session, Gate(admission, guarded(observer)), grace, auth_delay)
     await server._run(task_status)
 
@@ -96,10 +106,12 @@ class Server:
         self._auth_delay = auth_delay
         self._pumps: dict[ServerPump, str] = {}  # to their sessions' ids
         self._early: set[trio.CancelScope] = set()  # around what comes before a session
+        self._hub = new_hub()
         self._accepting = trio.CancelScope()
         self._living = trio.CancelScope(shield=True)
         self._ready = trio.Event()
         self._empty = trio.Event()
+        self._closed = False
         self._complained = -math.inf
         self._failure: OSError | None = None  # of a listener
 
@@ -129,11 +141,31 @@ class Server:
             scope.cancel()
         for pump in self._pumps:
             pump.shut_down(now)
-        self._note_if_empty()
+
+    async def reload(self) -> bool:
+        """Read the files of all certificates again; whether that could be. What could not be read is logged, and stays.
+
+        Handshakes that begin from now on are with what is in the files now.
+        """
+        errors = await reload_certificates(self.ports)
+        for error in errors:
+            logger.error("a certificate could not be read again: %s", error)
+        return not errors
 
     def _note_if_empty(self) -> None:
-        if self.draining and self.connections == 0:
+        if self._closed and self.connections == 0:
             self._empty.set()
+
+    def _close(self) -> None:
+        """Stop listening. To whoever has connected by now something is said, too."""
+        for port in self.ports:
+            for listener in port.listeners:
+                if self._ready.is_set() and not self._living.cancel_called:
+                    for connected in waiting(listener):
+                        self._let_in_safely(port, connected)
+                listener.socket.close()
+        self._closed = True
+        self._note_if_empty()
 
     async def _run(self, task_status: "trio.TaskStatus[Server]") -> None:
         async with trio.open_nursery() as nursery:
@@ -147,10 +179,8 @@ class Server:
                             for listener in port.listeners:
                                 accepting.start_soon(self._accept, port, listener)
             finally:
-                for port in self.ports:
-                    for listener in port.listeners:
-                        listener.socket.close()
                 self.drain()
+                self._close()
         if self._failure is not None:
             raise self._failure
 
@@ -158,6 +188,8 @@ class Server:
         with self._living:
             async with trio.open_nursery() as self._sessions:
                 self._sessions.start_soon(self._reap)
+                if self._hub is not None:
+                    self._sessions.start_soon(self._hub.run)
                 self._ready.set()
                 await self._empty.wait()
                 self._sessions.cancel_scope.cancel()
@@ -197,12 +229,14 @@ class Server:
                 pause = min(2 * pause, _LONGEST_PAUSE)
                 continue
             pause = _PAUSE
-            connected = socket.socket(fileno=accepted.detach())
-            try:
-                self._let_in(port, connected)
-            except Exception:
-                logger.exception("a connection was lost by an error")
-                connected.close()
+            self._let_in_safely(port, socket.socket(fileno=accepted.detach()))
+
+    def _let_in_safely(self, port: Port, connected: socket.socket) -> None:
+        try:
+            self._let_in(port, connected)
+        except Exception:
+            logger.exception("a connection was lost by an error")
+            connected.close()
 
     def _complain(self, port: Port, error: OSError) -> None:
         now = trio.current_time()
@@ -216,7 +250,7 @@ class Server:
         if peer is None:
             connected.close()
             return
-        proxy = peer.address is not None and within(peer.address, port.proxies)
+        proxy = is_proxy(port, peer)
         try:
             seat = self._gate.enter(peer, connected.fileno())
             try:
@@ -246,13 +280,18 @@ class Server:
     async def _serve_one(self, port: Port, connected: socket.socket, peer: Peer, seat: Seat, proxy: bool) -> None:
         session_id = new_session_id()
         try:
-            with connected:
-                introduced = await self._introduce(port, connected, peer, seat, proxy)
+            below = SocketTransport(connected) if self._hub is None else WatchedTransport(connected, self._hub)
+            with contextlib.closing(below):
+                introduced = await self._introduce(port, below, peer, seat, proxy)
                 if introduced is not None:
                     await self._converse(port, session_id, introduced, seat)
-        except Exception:
+        except BaseException as error:
             # Nothing that one connection does may end the others.
-            logger.exception("the session %s was lost by an error", session_id)
+            ours, theirs = BaseExceptionGroup("", [error]).split(_is_ours)
+            if theirs is not None:
+                logger.error("the session %s was lost by an error", session_id, exc_info=error)
+            if ours is not None:
+                raise ours from None
         finally:
             seat.leave()
             self._note_if_empty()
@@ -260,32 +299,33 @@ class Server:
     # --- what comes before a session ---------------------------------------------------------------
 
     async def _introduce(
-        self, port: Port, connected: socket.socket, peer: Peer, seat: Seat, proxy: bool
+        self, port: Port, below: SocketTransport, peer: Peer, seat: Seat, proxy: bool
     ) -> "Introduced | None":
         """A PROXY header, a handshake; None where they fail, or do not come in time."""
         if not proxy and not port.implicit_tls:
-            return SocketTransport(connected), peer, None
+            return below, peer, None
         with trio.CancelScope() as scope:
             self._early.add(scope)
             try:
                 if self.draining:  # it was accepted just before
                     return None
                 if not proxy:
-                    return await self._shake_hands(port, SocketTransport(connected), peer, seat)
-                return await self._hear_proxy(port, ProxiedTransport(connected), peer, seat)
+                    return await self._shake_hands(port, below, peer, seat)
+                return await self._hear_proxy(port, below, peer, seat)
             except trio.BrokenResourceError:
                 return None
             finally:
                 self._early.discard(scope)
         return None
 
-    async def _hear_proxy(self, port: Port, below: ProxiedTransport, proxy: Peer, seat: Seat) -> "Introduced | None":
+    async def _hear_proxy(self, port: Port, below: SocketTransport, proxy: Peer, seat: Seat) -> "Introduced | None":
         try:
-            header = await below.header()
+            header = await hear_proxy(below)
             if header.source is not None:
                 seat.claim(header.source, trio.current_time())
         except ProxyError as error:
-            logger.info("a connection from %s to %s had no PROXY header: %s", proxy.address, port.name, error)
+            whence = proxy.address or "a Unix socket"
+            logger.info("a connection from %s to %s had no PROXY header: %s", whence, port.name, error)
             return None
         except Full as full:
             self._turn_away(port, below.socket, full)
@@ -335,7 +375,7 @@ class Server:
                 await conversation.run()
             finally:
                 del self._pumps[pump]
-                if connection.phase is not Phase.CLOSED and self._living.cancel_called:
+                if not conversation.over and self._living.cancel_called:
                     self.cut += 1
 
 
@@ -403,6 +443,13 @@ class ConnectionFacts:
     def limits(self) -> Limits:
         """See `Facts`."""
         return self._connection.limits
+
+
+def _is_ours(error: BaseException) -> bool:
+    """Whether *error* is not of a session, but ends it: not so a `trio.Cancelled` that it has let out by mistake."""
+    if isinstance(error, trio.Cancelled):
+        return trio.current_effective_deadline() == -math.inf
+    return isinstance(error, KeyboardInterrupt | SystemExit)
 
 
 def peer_of(connected: socket.socket) -> Peer | None:

@@ -5,7 +5,7 @@ Every method is asked about one thing and answers by its return value, or from a
 more is read from the client.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from typing import Protocol
 
 from smtpcore import (
@@ -94,27 +94,30 @@ class Facts(Protocol):
         """The limits in force."""
 
 
+Answer = Reply | None | Awaitable[Reply | None]
+
+
 class Session(Protocol):
     """The application's side of one connection.
 
-    Where a method returns ``Reply | None``, None is the stock yes, a 2xx reply is a yes in other words,
-    and a 4xx or 5xx reply is a no. An exception other than `Refuse` is logged, and the client is told of
-    a local error.
+    Of an `Answer`, None is the stock yes, a 2xx reply is a yes in other words, and a 4xx or 5xx reply is a no.
+    The method may be a coroutine function, or a plain one where it has nothing to wait for, which saves a turn of
+    the scheduler. An exception other than `Refuse` is logged, and the client is told of a local error.
     """
 
-    async def connected(self, peer: Peer) -> Reply | None:
+    def connected(self, peer: Peer) -> Answer:
         """A client has connected. No: it is told so, and the connection is closed."""
 
-    async def hello(self, event: Hello) -> Reply | None:
+    def hello(self, event: Hello) -> Answer:
         """EHLO, HELO or LHLO. Between BDAT chunks it comes while `data` reads; accepting it aborts that."""
 
     async def authenticate(self, check: PasswordCheck | SecretWanted | TokenCheck) -> StoredKey | bool:
         """A password or a token: whether it is right. `SecretWanted`: the key, or False where there is none."""
 
-    async def mail(self, event: MailFrom) -> Reply | None:
+    def mail(self, event: MailFrom) -> Answer:
         """MAIL: a transaction begins."""
 
-    async def rcpt(self, event: RcptTo) -> Reply | None:
+    def rcpt(self, event: RcptTo) -> Answer:
         """RCPT: a recipient more."""
 
     async def data(self, body: AsyncIterator[bytes]) -> Reply | Sequence[Reply]:
@@ -135,7 +138,7 @@ class Session(Protocol):
     async def reset(self) -> None:
         """The client has dropped the transaction."""
 
-    async def extended(self, question: Verify | Extended | XClient) -> Reply | None:
+    def extended(self, question: Verify | Extended | XClient) -> Answer:
         """VRFY, EXPN, XCLIENT or a verb of an extension, where the config lets them be asked."""
 
 

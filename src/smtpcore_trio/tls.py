@@ -1,6 +1,7 @@
 """TLS, both sides: contexts, what a handshake told, and channel bindings."""
 
 import contextlib
+import functools
 import hashlib
 import ssl
 from collections.abc import Callable, Collection, Mapping
@@ -66,6 +67,14 @@ class TlsContext:
         loaded._shown = shown
         loaded._files = files, named
         return loaded
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # By name, so that no key goes anywhere; whoever is sent it reads them where it is.
+        if self._files is None:
+            raise TypeError("a TlsContext that was not loaded from files cannot be sent")
+        (certificate, key), named = self._files
+        others = {name: (each.absolute(), pair and pair.absolute()) for name, (each, pair) in named.items()}
+        return functools.partial(TlsContext.load, others=others), (certificate.absolute(), key and key.absolute())
 
     @property
     def context(self) -> ssl.SSLContext:

@@ -83,6 +83,7 @@ class Recorder:
 
     def __init__(self) -> None:
         self.heard: list[tuple[Any, ...]] = []
+        self.most: dict[str, list[float]] = {}  # what each gauge of a session's limit has shown
 
     def opened(self, session: SessionFacts) -> None:
         self.heard.append(("opened", session))
@@ -99,8 +100,11 @@ class Recorder:
     def refused(self, limit: str, peer: Peer, session: SessionFacts | None = None) -> None:
         self.heard.append(("refused", session, limit))
 
-    def gauge(self, limit: str, value: int) -> None:
-        self.heard.append(("gauge", limit, value))
+    def gauge(self, limit: str, value: float, session: SessionFacts | None = None) -> None:
+        if session is not None:
+            self.most.setdefault(limit, []).append(value)
+        else:
+            self.heard.append(("gauge", limit, value))
 
     def of(self, kind: str) -> list[Any]:
         return [each[-1] for each in self.heard if each[0] == kind]

@@ -38,12 +38,12 @@ class Noting(BaseObserver):
 
     def __init__(self) -> None:
         self.refusals: list[tuple[str, str | None]] = []
-        self.gauges: dict[str, list[int]] = {}
+        self.gauges: dict[str, list[float]] = {}
 
     def refused(self, limit: str, peer: Peer, session: SessionFacts | None = None) -> None:
         self.refusals.append((limit, peer.address))
 
-    def gauge(self, limit: str, value: int) -> None:
+    def gauge(self, limit: str, value: float, session: SessionFacts | None = None) -> None:
         self.gauges.setdefault(limit, []).append(value)
 
 

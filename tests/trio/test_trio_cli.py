@@ -265,6 +265,7 @@ def test_spoiled_credentials(tmp_path: Path, capsys: pytest.CaptureFixture[str])
         ([], "the following arguments are required: COMMAND"),
         (["serve", "--port", "65536"], "a port is 0 to 65535"),
         (["serve", "--port", "smtp"], "argument --port: invalid"),
+        (["serve", "--workers", "0"], "1 at least"),
         (["serve", "--grace", "inf"], "not a number of seconds"),
         (["serve", "--grace", "-1"], "not a number of seconds"),
         (["serve", "--max-octets", "5"], "message_octets must be at least 65536: RFC 5321 4.5.3.1.7"),

@@ -79,7 +79,7 @@ from smtpcore_trio import (
     connect,
     converse,
 )
-from smtpcore_trio.client import dial_unix, our_name
+from smtpcore_trio._dialling import dial_unix, our_name
 
 USER, PASSWORD = "tim", Secret("tanstaaftanstaaf")
 

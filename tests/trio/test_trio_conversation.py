@@ -1,12 +1,12 @@
 """What no client can bring about, and must not go unnoticed all the same."""
 
 import socket
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 from trio_play import CONFIG, OK, Taker
 
-from smtpcore import Abort, BodyBegin, BodyEnd, Cause, LocalProtocolError, Peer, Reply, ServerConnection
+from smtpcore import Abort, BodyBegin, Cause, Peer, Reply, ServerConnection
 from smtpcore_trio import Aborted
 from smtpcore_trio._conversation import Body, Conversation
 from smtpcore_trio._pump import Pump
@@ -14,7 +14,7 @@ from smtpcore_trio._transport import SocketTransport
 
 
 @pytest.fixture
-def pump() -> Iterator[Pump]:
+async def pump() -> AsyncIterator[Pump]:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         theirs.sendall(b"EHLO a.example\r\n")
@@ -23,12 +23,6 @@ def pump() -> Iterator[Pump]:
 
 def conversation(pump: Pump) -> Conversation:
     return Conversation(pump, Taker(pump.connection), refusal=None, starttls=lambda: False, auth_delay=0)
-
-
-async def test_message_without_a_reader(pump: Pump) -> None:
-    for question in (BodyBegin("DATA"), BodyEnd(0)):
-        with pytest.raises(LocalProtocolError, match=r"Session\.data"):
-            await conversation(pump)._ask(question)
 
 
 @pytest.mark.parametrize("verdict", [OK, Reply(550, "No", "5.7.1")])

@@ -131,9 +131,10 @@ async def test_counters_add_up(mix: list[tuple[list[str], str]]) -> None:
     }
     assert counted("smtp_replies") == {f"smtp_replies_total class={k}": number for k, number in tally.replies.items()}
     assert found["smtp_messages_total port=mx"] == tally.messages
-    assert counted("smtp_limit") == {
+    assert {name: value for name, value in counted("smtp_limit").items() if name.endswith("_total")} == {
         f"smtp_limit_{name}_rejections_total": number for name, number in tally.limits.items()
     }
+    assert all(getattr(MIX_CONFIG.limits, name) <= found[f"smtp_limit_{name}"] for name in tally.limits)
     # Of a message that is refused on its way, no more comes here than was there.
     assert sum(each.octets for each in recorder.told(BodySize)) == found["smtp_body_octets_total port=mx"]
     assert found["smtp_body_octets_total port=mx"] == tally.octets
@@ -141,17 +142,29 @@ async def test_counters_add_up(mix: list[tuple[list[str], str]]) -> None:
 
 
 async def test_gauge_of_a_limit_of_sessions(registry: CollectorRegistry) -> None:
-    """It counts each session that has come upon the limit once, for as long as the session lasts."""
-    async with observed(Metrics(registry)) as server:
-        async with await server.client() as client:
-            await client.greet()
-            for expected in (1, 2):
-                await client.ask(b"NOOP " + b"x" * 3000)
-                found = now(registry)
-                assert found["smtp_limit_command_octets"] == 1
-                assert found["smtp_limit_command_octets_rejections_total"] == expected
+    """It shows how near to the limit a session has come, and stays there."""
+
+    def used() -> tuple[float, float]:
+        found = now(registry)
+        return found["smtp_limit_recipients"], found["smtp_limit_recipients_rejections_total"]
+
+    async with observed(Metrics(registry), MIX_CONFIG) as server:
+        for recipients, expected in ((3, (3, 0)), (2, (3, 0)), (101, (100, 1)), (1, (100, 1))):
+            async with await server.client() as client:
+                await client.greet()
+                await client.ask("MAIL FROM:<a@example.org>", *["RCPT TO:<b@example.org>"] * recipients, "DATA")
+                assert used() == expected
         await server.empty()
-    assert now(registry)["smtp_limit_command_octets"] == 0
+    assert used() == (100, 1)
+
+
+async def test_gauge_of_a_limit_that_nobody_reads(registry: CollectorRegistry) -> None:
+    """It shows nothing, and then that all of it was used."""
+    async with observed(Metrics(registry)) as server, await server.client() as client:
+        await client.greet()
+        assert now(registry)["smtp_limit_auth_octets"] == 0
+        await client.ask(b"AUTH PLAIN " + b"x" * 12288)
+        assert now(registry)["smtp_limit_auth_octets"] == 12288
 
 
 def test_limits_of_the_server(registry: CollectorRegistry) -> None:
@@ -165,7 +178,11 @@ def test_limits_of_the_server(registry: CollectorRegistry) -> None:
     assert found["smtp_limit_connections_rejections_total"] == 1
     assert found["smtp_limit_tls_rejections_total"] == 1
     assert found["smtp_limit_tls"] == found["smtp_limit_rate"] == 0
-    for call in (lambda: metrics.gauge("x", 1), lambda: metrics.refused("x", PEER)):
+    for call in (
+        lambda: metrics.gauge("x", 1),
+        lambda: metrics.gauge("x", 1, SessionFacts("id", PEER)),
+        lambda: metrics.refused("x", PEER),
+    ):
         with pytest.raises(KeyError):
             call()
     assert now(registry) == found
@@ -194,6 +211,7 @@ def test_labels_are_bounded(registry: CollectorRegistry) -> None:
         metrics.event(facts, BodySize(number))
         metrics.said(facts, Reply((250, 354, 450, 550)[number % 4], f"text {number}"))
         metrics.refused("errors", peer, facts)
+        metrics.gauge("errors", number, facts)
         metrics.closed(facts, Closed(list(Cause)[number % len(Cause)], f"detail {number}"))
     found = now(registry)
     ports = {key.partition("port=")[2] for key in found if "port=" in key}
@@ -202,7 +220,6 @@ def test_labels_are_bounded(registry: CollectorRegistry) -> None:
     assert len(found) == before + 3 * len(ports)
     assert not any("2001:db8" in key or "detail" in key or "text" in key or "id-" in key for key in found)
     assert sum(value for key, value in found.items() if key.startswith("smtp_sessions_opened_total")) == 1000
-    assert metrics._upon == {}
 
 
 async def test_no_secret_is_a_metric(registry: CollectorRegistry) -> None:

@@ -1,18 +1,23 @@
 """The PROXY header: demanded of proxies, a command from everybody else."""
 
+import contextlib
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from ipaddress import ip_network
+from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
-from trio_play import LOOPBACK, Host, Taker, deliver, serving, until
+from trio_play import CONFIG, LOOPBACK, Client, Host, Taker, deliver, serving, until
 
-from smtpcore import Peer, Reply
-from smtpcore_trio import Admission, Server, TlsContext
+from smtpcore import EarlyInput, Peer, Reply
+from smtpcore._value import evolve
+from smtpcore_trio import Admission, Facts, Port, Server, TlsContext, listen_tcp, listen_unix, serve
 from smtpcore_trio.observe import BaseObserver, SessionFacts
+from smtpcore_trio.proxied import is_proxy
 
 HERE = (ip_network("127.0.0.1/32"),)
 HEADER = b"PROXY TCP4 192.0.2.7 192.0.2.1 56324 25\r\n"
@@ -70,8 +75,9 @@ async def test_header_in_pieces() -> None:
 
 
 async def test_octets_behind_the_header() -> None:
-    """They are the first of the session."""
-    async with behind_proxy() as host, await host.client() as client:
+    """They are the first of the session, and come before its greeting."""
+    config = evolve(CONFIG, early_input=EarlyInput.REPORT)
+    async with behind_proxy(config=config) as host, await host.client() as client:
         await client.send(HEADER + b"EHLO a.example\r\n")
         assert (await client.reply()).startswith("220 ")
         assert (await client.reply()).startswith("250")
@@ -220,3 +226,77 @@ async def test_exempt_client_of_a_proxy() -> None:
         for client in (one, two):
             await client.send(header)
             await client.greet()
+
+
+# --- by a Unix socket ---------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def behind_local_proxy(path: Path, **options: Any) -> AsyncIterator[list[Taker]]:
+    """A server with a TCP and a Unix socket; by the latter come proxies."""
+    sessions: list[Taker] = []
+
+    def make(facts: Facts) -> Taker:
+        sessions.append(Taker(facts))
+        return sessions[-1]
+
+    listeners = (*listen_unix(path), *await listen_tcp("127.0.0.1", 0))
+    port = Port(listeners=listeners, config=CONFIG, unix_proxies=True, name="mx")
+    with trio.fail_after(20):
+        async with trio.open_nursery() as nursery:
+            server: Server = await nursery.start(partial(serve, [port], make, **options))
+            yield sessions
+            server.drain(0)
+
+
+@pytest.mark.parametrize(
+    ("header", "address"),
+    [(HEADER, "192.0.2.7"), (version_2(), "192.0.2.7"), (LOCAL, None), (b"PROXY UNKNOWN\r\n", None)],
+)
+async def test_header_by_a_unix_socket(header: bytes, address: str | None, tmp_path: Path) -> None:
+    path = tmp_path / "socket"
+    async with behind_local_proxy(path) as sessions, Client(await trio.open_unix_socket(str(path))) as client:
+        await client.send(header)
+        assert (await deliver(client)).startswith("250")
+        assert sessions[0].facts.peer.address == address
+
+
+async def test_limits_of_the_named_address_by_a_unix_socket(tmp_path: Path) -> None:
+    path = tmp_path / "socket"
+    noting = Noting()
+    async with (
+        behind_local_proxy(path, admission=Admission(per_address=1), observer=noting),
+        Client(await trio.open_unix_socket(str(path))) as one,
+        Client(await trio.open_unix_socket(str(path))) as two,
+    ):
+        await one.send(HEADER)
+        await one.greet()
+        await two.send(HEADER)
+        assert (await two.rest()).startswith(b"421 Too many connections from your address")
+    assert noting.refusals == [("per_address", "192.0.2.7")]
+
+
+async def test_no_header_by_a_unix_socket(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """It is demanded there."""
+    caplog.set_level("INFO", "smtpcore_trio")
+    path = tmp_path / "socket"
+    async with behind_local_proxy(path) as sessions, Client(await trio.open_unix_socket(str(path))) as client:
+        await client.send(b"EHLO a.example\r\n")
+        with contextlib.suppress(trio.BrokenResourceError):
+            assert await client.rest() == b""
+        assert sessions == []
+    assert caplog.text.count("a connection from a Unix socket to mx had no PROXY header: ") == 1
+
+
+async def test_unix_proxies_are_no_others(tmp_path: Path) -> None:
+    """Nobody who has an address is one by that; nor is who comes by another port's Unix socket."""
+    (listener,) = await listen_tcp("127.0.0.1", 0)
+    with pytest.raises(ValueError, match="a Unix socket"):
+        Port(listeners=(listener,), config=CONFIG, unix_proxies=True)
+    with_both = Port(listeners=(listener, *listen_unix(tmp_path / "x")), config=CONFIG, unix_proxies=True, proxies=HERE)
+    without = Port(listeners=with_both.listeners, config=CONFIG, proxies=HERE)
+    peers = Peer(None), Peer("127.0.0.1"), Peer("192.0.2.1")
+    assert [is_proxy(with_both, peer) for peer in peers] == [True, True, False]
+    assert [is_proxy(without, peer) for peer in peers] == [False, True, False]
+    for each in with_both.listeners:
+        await each.aclose()
