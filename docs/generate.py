@@ -1,12 +1,16 @@
 """Write the pages that are made from the code and the tests; ``--check`` only says which are stale."""
 
 import ast
+import inspect
 import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import attrs
+
 from smtpcore import ClientLimits, Limits, __main__ as tells
+from smtpcore_trio import Admission
 
 DOCS = Path(__file__).parent
 TESTS = DOCS.parent / "tests"
@@ -42,6 +46,11 @@ BDAT out of place, its octets are consumed before the reply. In LMTP, LHLO stand
 One connection holds at most {Limits().memory():,} octets because of the limits as they stand, and one read more.
 
 {tells.limits()}
+## Admission
+
+The limits of a `smtpcore_trio` server on connections, to all its ports together, before anything is said.
+
+{admission()}
 ## Deadlines
 
 Times are arguments, in seconds of any monotonic clock. COMMAND and BODY count only while the engine waits for the
@@ -86,6 +95,27 @@ envelopes and one read more.
 Each bounds the time to a whole reply, or to the end of a write, however the octets of it come.
 
 {tells.client_deadlines()}"""
+
+
+def admission() -> str:
+    """The fields of `Admission`, and what its docstring says of each."""
+    said = inspect.getdoc(Admission) or ""
+    told = re.findall(r"^    (\w+): (.*(?:\n     +.*)*)", said, re.MULTILINE)
+    meanings = {name: " ".join(text.split()).rstrip(".") for name, text in told}
+    rows = [f"| {field.name} | {_shown(field.default)} | {meanings[field.name]} |" for field in attrs.fields(Admission)]
+    return "\n".join(["| limit | default | what it is |", "|---|---|---|", *rows, ""])
+
+
+def _shown(default: object) -> str:
+    match default:
+        case None | ():
+            return "none"
+        case bool():
+            return "yes" if default else "no"
+        case (count, seconds):
+            return f"{count} in {seconds:g} s"
+        case _:
+            return f"{default:,}"
 
 
 def _tests() -> Iterator[tuple[Path, ast.FunctionDef | ast.AsyncFunctionDef]]:

@@ -236,6 +236,14 @@ def test_parameters_of_one_verb_are_not_the_other_s() -> None:
 # --- mechanisms -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("parts", "home"), [({"mechanisms": ("PLAIN",)}, "sasl"), ({"extensions": ("STARTTLS",)}, "extensions")]
+)
+def test_names_are_no_parts(parts: dict[str, Any], home: str) -> None:
+    with pytest.raises(TypeError, match=f"is a name; what it names is in smtpcore.{home}"):
+        config(**parts)
+
+
 def test_two_mechanisms_of_one_name() -> None:
     with pytest.raises(LocalProtocolError):
         config(extensions=(AUTH,), mechanisms=(PLAIN, LOGIN, PLAIN))

@@ -127,6 +127,21 @@ def test_what_stands_in_a_header_is_no_address(text: str) -> None:
         Envelope.parse("a@b.example", [text])
 
 
+@pytest.mark.parametrize("text", ["bob", "b@c.example\x1b[2J", "x" * 1000])
+def test_which_is_no_address(text: str) -> None:
+    """It is named, so that a terminal may show it."""
+    shown = {"b@c.example\x1b[2J": r"b@c.example\x{1B}[2J", "x" * 1000: "x" * 256 + "..."}.get(text, text)
+    for sender, recipients in ((text, []), ("a@b.example", ["c@d.example", text, "e@f.example"])):
+        with pytest.raises(GrammarError) as raised:
+            Envelope.parse(sender, recipients)
+        assert str(raised.value) == f"'{shown}': not a mailbox"
+
+
+def test_empty_recipient() -> None:
+    with pytest.raises(GrammarError, match=r"^'': not a mailbox$"):
+        Envelope.parse("", [""])
+
+
 def test_recipients_are_several() -> None:
     with pytest.raises(GrammarError):
         Envelope.parse("a@b.example", "c@d.example")

@@ -68,7 +68,6 @@ from ._events import (
     SecretWanted,
     ServerEvent,
     StartTls,
-    StoredKey,
     TlsInfo,
     TokenCheck,
     Verify,
@@ -84,6 +83,7 @@ from ._secret import Secret
 from ._server import Acceptable, ServerConnection
 from ._transaction import Fate, Outcome, Transaction
 from .extensions import STANDARD, Extension
+from .sasl import StoredKey
 
 __all__ = [
     "CLIENT_DEADLINES",

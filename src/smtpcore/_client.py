@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
-from ._capabilities import NO_CAPABILITIES, TooManyCapabilities, parse_capabilities
+from ._capabilities import NO_CAPABILITIES, Capabilities, TooManyCapabilities, parse_capabilities
 from ._client_config import ClientConfig
 from ._client_events import Answer, AuthDone, ClientEvent, HelloDone
 from ._commands import Command, format_command, format_hello
@@ -127,9 +127,13 @@ class ClientConnection(Sending):
 
     def _forget(self) -> None:
         self._greeted = None
-        self._capabilities = NO_CAPABILITIES
+        self._learn(NO_CAPABILITIES)
         self._pipelining = False
         self._authenticated = False
+
+    def _learn(self, capabilities: Capabilities) -> None:
+        self._capabilities = capabilities
+        self._mail_most = capabilities.transactions_most
 
     # --- out ---------------------------------------------------------------------------------------
 
@@ -142,19 +146,25 @@ class ClientConnection(Sending):
         link = self._link
         if link.pending:
             link.touch(now)
-        out = link.take()
         if self._issued:
             self._handed_out(now)
-        if out and not link.clock.armed(_WRITE) and not link.clock.armed(_BLOCK):
-            link.restart(_BLOCK if self._phase in _MESSAGE_PHASES else _WRITE, now)
-        return out
+        if not link.out:
+            return []
+        if self._writing is None:  # who takes some octets slowly does not earn more time
+            writing = self._writing = _BLOCK if self._phase in _MESSAGE_PHASES else _WRITE
+            link.clock.arm(writing, now + self._lengths[writing])
+        return link.take()
 
     def data_sent(self, now: float) -> None:
         """What `data_to_send` returned has left."""
         link = self._link
         if link.pending:
             link.touch(now)
-        link.clock.disarm(_WRITE, _BLOCK)
+        writing = self._writing
+        if writing is not None:
+            self._writing = None
+            link.clock.times.pop(writing, None)
+            link.clock.stale = True
 
     def next_deadline(self) -> float:
         """When to call `handle_timeout`; ``math.inf`` for never."""
@@ -165,9 +175,10 @@ class ClientConnection(Sending):
 
         Never raises, whatever the server sent.
         """
+        events = self._events
         while True:
-            if self._events:
-                return self._events.popleft()
+            if events:
+                return events.popleft()
             phase = self._phase
             if phase is _CLOSED:
                 return Wait.CLOSED
@@ -373,15 +384,16 @@ class ClientConnection(Sending):
         if not ok:
             self._tell(HelloDone(command, reply, NO_CAPABILITIES))
             return
-        self._capabilities = NO_CAPABILITIES
+        self._learn(NO_CAPABILITIES)
         if command.verb != "HELO":
             try:
-                self._capabilities, oddities = parse_capabilities(
+                capabilities, oddities = parse_capabilities(
                     reply.lines(), self._config.extensions, self._limits.capabilities
                 )
             except TooManyCapabilities:
                 self._violated(Violation.TOO_MANY_CAPABILITIES, "capabilities")
                 return
+            self._learn(capabilities)
             for oddity in oddities:
                 self._tell(Deviation(oddity))
         self._pipelining = self._config.pipelining and PIPELINING.keyword in self._capabilities.heard

@@ -242,10 +242,12 @@ def format_path(path: ReversePath) -> str:
     if type(path) is Mailbox:
         try:
             if path.domain:
-                text = f"{path.local_part}@{path.domain}"
+                local_part, domain = path.local_part, path.domain
+                text = f"{local_part}@{domain}"
                 match = match_mailbox(text)
-                if match is not None and match["local"] == path.local_part and (text.isascii() or unfit(text) is None):
-                    check_mailbox(path.local_part, path.domain)
+                # The parts are to be the pattern's, and not some that have the same text together.
+                if match is not None and match.end(1) == len(local_part) and (text.isascii() or unfit(text) is None):
+                    check_mailbox(local_part, domain)
                     return text
             elif path.local_part.isascii() and path.local_part.lower() == "postmaster":
                 return path.local_part
@@ -265,6 +267,8 @@ def format_mail(path: ReversePath, params: Sequence[str]) -> str:
     """
     if type(path) is Mailbox and not path.domain:  # RFC 5321 4.1.1.3: <Postmaster> alone is for RCPT
         raise LocalProtocolError(f"a sender has a domain: {path!r}")
+    if not params:
+        return f"MAIL FROM:<{format_path(path)}>"
     return " ".join((f"MAIL FROM:<{format_path(path)}>", *map(_checked_param, params)))
 
 

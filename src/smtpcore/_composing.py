@@ -48,6 +48,14 @@ class Composition:
 _FIELDS: Final = frozenset(field.name for each in (MailParams, RcptParams) for field in fields(each))
 
 
+# Members of an enum are looked up by Python code in CPython 3.11: too slow for every message.
+_BINARY_MIME: Final = Body.BINARY_MIME
+_EIGHT_BIT_MIME: Final = Body.EIGHT_BIT_MIME
+_CHUNKING: Final = CHUNKING.keyword
+_LIMITS: Final = LIMITS.keyword
+_SMTPUTF8: Final = SMTPUTF8.keyword
+
+
 class _Refused(Exception):
     """The message, or the recipient, cannot be sent to this server."""
 
@@ -97,15 +105,15 @@ def compose(envelope: Envelope, capabilities: Capabilities, config: ClientConfig
     except _Refused as refused:
         return Composition(refused.reply)
     most = most_domains = None
-    if LIMITS.keyword in capabilities.heard:
+    if _LIMITS in capabilities.heard:
         most, most_domains = capabilities.recipients_most, capabilities.domains_most
     domains: set[str] = set()
     for index, recipient in enumerate(envelope.recipients):
         path = recipient.path
+        text: Sequence[str] = ()
         try:
             if not utf8 and not path.local_part.isascii():
                 raise _Refused(_unmet(SMTPUTF8.params[0].unmet(True)))
-            text: Sequence[str] = ()
             if recipient.params is not NO_RCPT_PARAMS:
                 text = _params(recipient.params, config.wishes.rcpt, capabilities)
             line = format_rcpt(path if utf8 or path.domain.isascii() else _mailbox(path, utf8), text)
@@ -122,9 +130,9 @@ def compose(envelope: Envelope, capabilities: Capabilities, config: ClientConfig
             decided.append((index, Fate.UNSENT, NO_ROOM))
             continue
         rcpts.append((index, line))
-    binary = params.body is Body.BINARY_MIME
-    chunking = binary or (config.prefer_chunking and CHUNKING.keyword in capabilities.heard)
-    eight_bit = config.eight_bit or utf8 or params.body is Body.EIGHT_BIT_MIME
+    binary = params.body is _BINARY_MIME
+    chunking = binary or (config.prefer_chunking and _CHUNKING in capabilities.heard)
+    eight_bit = config.eight_bit or utf8 or params.body is _EIGHT_BIT_MIME
     return Composition(None, mail, rcpts, decided, chunking, binary, eight_bit)
 
 
@@ -148,17 +156,18 @@ def divide(envelope: Envelope, capabilities: Capabilities) -> tuple[Envelope, ..
 
 def _utf8(envelope: Envelope, capabilities: Capabilities) -> bool:
     """Whether to say SMTPUTF8: only where something needs it, since not every relay behind this one may have it."""
-    wanted = envelope.params.smtputf8 or not _local_is_ascii(envelope.reverse_path)
-    if SMTPUTF8.keyword in capabilities.heard:
-        return wanted or not all(each.path.local_part.isascii() for each in envelope.recipients)
+    sender = envelope.reverse_path
+    wanted = envelope.params.smtputf8 or (type(sender) is Mailbox and not sender.local_part.isascii())
+    if _SMTPUTF8 in capabilities.heard:
+        if not wanted:
+            for each in envelope.recipients:  # `any` is slow for the few that there are
+                if not each.path.local_part.isascii():
+                    return True
+        return wanted
     if wanted:
         # RFC 6531 3.2: such a message "MUST NOT" be transferred to a server that does not support it.
         raise _Refused(_unmet(SMTPUTF8.params[0].unmet(True)))
     return False
-
-
-def _local_is_ascii(path: ReversePath) -> bool:
-    return not isinstance(path, Mailbox) or path.local_part.isascii()
 
 
 def _path(path: ReversePath, utf8: bool) -> ReversePath:

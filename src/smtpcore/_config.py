@@ -52,6 +52,7 @@ class ServerConfig:
 
     Raises:
         LocalProtocolError: the parts do not go together.
+        TypeError: a name stands where an extension or a mechanism itself is wanted.
     """
 
     hostname: str
@@ -74,6 +75,10 @@ class ServerConfig:
             parse_host(self.hostname)
         except GrammarError as error:
             raise LocalProtocolError(f"hostname {self.hostname!r}: {error}") from None
+        for parts, where in ((self.extensions, "smtpcore.extensions"), (self.mechanisms, "smtpcore.sasl")):
+            for each in parts:
+                if isinstance(each, str):
+                    raise TypeError(f"{each!r} is a name; what it names is in {where}")
         keywords = [each.keyword for each in self.extensions]
         if len(set(keywords)) != len(keywords):
             raise LocalProtocolError("an extension is given twice")

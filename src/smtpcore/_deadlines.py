@@ -91,39 +91,44 @@ CLIENT_DEADLINES: Final = {
 
 
 class Clockwork:
-    """The armed deadlines of one connection."""
+    """The armed deadlines of one connection.
 
-    __slots__ = ("_armed", "_next")
+    What is on the path of every command writes to `times` itself, and says so by `stale`.
+    """
+
+    __slots__ = ("_next", "stale", "times")
 
     def __init__(self) -> None:
-        self._armed: dict[Deadline, float] = {}
-        self._next: float | None = math.inf
+        self.times: dict[Deadline, float] = {}
+        self.stale = False  # `times` has changed since the earliest was looked for
+        self._next = math.inf
 
     def arm(self, deadline: Deadline, at: float) -> None:
         """Set *deadline* to expire at *at*, whether it was armed or not."""
-        self._armed[deadline] = at
-        self._next = None
+        self.times[deadline] = at
+        self.stale = True
 
     def disarm(self, *deadlines: Deadline) -> None:
         """Forget *deadlines*, armed or not."""
         for deadline in deadlines:
-            self._armed.pop(deadline, None)
-        self._next = None
+            self.times.pop(deadline, None)
+        self.stale = True
 
     def armed(self, deadline: Deadline) -> bool:
         """Whether *deadline* is armed."""
-        return deadline in self._armed
+        return deadline in self.times
 
     def at(self, deadline: Deadline) -> float:
         """When *deadline*, which is armed, expires."""
-        return self._armed[deadline]
+        return self.times[deadline]
 
     def next(self) -> float:
         """The earliest; ``math.inf`` where none is armed."""
-        if self._next is None:
-            self._next = min(self._armed.values(), default=math.inf)
+        if self.stale:
+            self.stale = False
+            self._next = min(self.times.values(), default=math.inf)
         return self._next
 
     def expired(self, now: float) -> list[Deadline]:
         """Those at or before *now*, in the order of the table."""
-        return [deadline for deadline in Deadline if self._armed.get(deadline, math.inf) <= now]
+        return [deadline for deadline in Deadline if self.times.get(deadline, math.inf) <= now]

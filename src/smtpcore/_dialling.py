@@ -22,7 +22,7 @@ from ._deadlines import CLIENT_DEADLINES, Deadline
 from ._dialect import Dialect
 from ._errors import LocalProtocolError
 from ._events import Cause, Closed, Deviation, Oddity, Quirk, TlsInfo, Violation
-from ._framing import Input, RawReply, ReplyFault, ReplyReader
+from ._framing import Input, RawReply, ReplyFault, ReplyReader, read_alone
 from ._link import Link
 from ._machine import CLIENT, ClientEdge, Gate, Phase, rows
 from ._reply import KNOWN_CODES, LINE_OCTETS, Reply, hear
@@ -31,6 +31,8 @@ from ._transaction import Fate, Transaction
 EDGES: Final = {edge.input: edge for edge in CLIENT}
 _ROWS: Final = rows(CLIENT)
 _VERDICT: Final = EDGES["verdict"]
+# Members of an enum are looked up by Python code in CPython 3.11: too slow for every command.
+_TLS: Final = Gate.TLS
 _CLOSED: Final = Phase.CLOSED
 _FOLLOWED: Final = ("verdict", "RSET")  # behind these, whatever the reply, the server awaits MAIL, RSET or QUIT
 _VIOLATIONS: Final = {
@@ -106,11 +108,12 @@ def _heard(raw: RawReply, statuses: bool) -> Heard:
 
 # A server says the same few things again and again. What is kept is bounded by the length of what is looked up.
 @functools.lru_cache(maxsize=256)
-def _heard_before(code: int, line: bytes) -> Heard:
-    return _heard(RawReply(code, (line,), False), True)
+def _heard_before(line: bytes) -> Heard | ReplyFault:
+    raw = read_alone(line)
+    return raw if isinstance(raw, ReplyFault) else _heard(raw, True)
 
 
-_KEPT_OCTETS: Final = 80
+_KEPT_OCTETS: Final = 84
 
 
 class Dialling:
@@ -118,9 +121,9 @@ class Dialling:
 
     __slots__ = (
         "_authenticated", "_capabilities", "_config", "_dialect", "_dirty", "_events", "_exchange", "_expected",
-        "_greeted", "_heard_some", "_in", "_issued", "_limits", "_link", "_name", "_phase", "_pipelining", "_reader",
-        "_received", "_sent_transactions", "_start", "_time", "_tls", "_todo", "_transactions", "_unanswered",
-        "_unread", "_waited",
+        "_greeted", "_heard_some", "_in", "_issued", "_lengths", "_limits", "_link", "_mail_most", "_name", "_phase",
+        "_pipelining", "_reader", "_received", "_sent_transactions", "_start", "_time", "_tls", "_todo",
+        "_transactions", "_unanswered", "_unread", "_waited", "_writing",
     )  # fmt: skip
 
     def __init__(self, config: ClientConfig, tls: TlsInfo | None, dialect: Dialect) -> None:
@@ -130,6 +133,7 @@ class Dialling:
         self._dialect = dialect
         self._tls = tls
         self._greeted: Command | None = None
+        self._mail_most: int | None = None
         self._name = ""
         self._capabilities: Capabilities = NO_CAPABILITIES
         self._pipelining = False
@@ -145,8 +149,8 @@ class Dialling:
             octets=limits.reply_octets,
             lenient=Quirk.BARE_LF in config.quirks,
         )
-        lengths = {each: getattr(config.timeouts, each.value) for each in CLIENT_DEADLINES}
-        self._link = Link(self._in, lengths, 1.0)
+        self._lengths = {each: getattr(config.timeouts, each.value) for each in CLIENT_DEADLINES}
+        self._link = Link(self._in, self._lengths, 1.0)
         self._received = 0  # octets, in all
         self._start = 0  # where in them the next reply begins
         self._time = 0.0  # when octets were received, or commands left, last
@@ -156,6 +160,7 @@ class Dialling:
         self._expected: deque[Awaited] = deque()  # handed out
         self._unanswered = 0  # octets of commands in the link or handed out
         self._waited: Deadline | None = None  # for the first of those expected
+        self._writing: Deadline | None = None  # for what has left the engine
         self._unread = False  # octets came, and the application has not asked for all events since
         self._heard_some = False  # a reply was read, so the next one's deadline is to begin
 
@@ -209,7 +214,7 @@ class Dialling:
     @property
     def transactions_left(self) -> int | None:
         """How many transactions more the server takes, by its LIMITS (RFC 9422); None where it does not say."""
-        most = self._capabilities.transactions_most
+        most = self._mail_most
         return None if most is None else max(0, most - self._sent_transactions)
 
     @property
@@ -236,7 +241,7 @@ class Dialling:
         """Follow the edge *name* from this phase, where there is one."""
         edge = _ROWS[self._phase].get(name)
         if edge is not None:
-            self._go(edge.ok)
+            self._phase = edge.ok or self._phase
 
     def _tell(self, event: ClientEvent) -> None:
         self._events.append(event)
@@ -257,7 +262,7 @@ class Dialling:
             last = self._last()
             if not (group and self._pipelining and last.edge.input in _FOLLOWED and not self._chunks_unanswered()):
                 raise LocalProtocolError(f"{name} before the reply to {last.command.verb}")
-        if Gate.TLS in edge.gates and self._config.tls_required and self._tls is None:
+        if self._tls is None and self._config.tls_required and _TLS in edge.gates:
             raise LocalProtocolError(f"{name} before TLS, which the config demands")
         return edge
 
@@ -286,41 +291,47 @@ class Dialling:
 
     def _release(self) -> None:
         """Put into the link what may be sent now."""
-        todo, link, issued = self._todo, self._link, self._issued
-        most = self._limits.pipelined_octets
+        todo, issued = self._todo, self._issued
+        out: list[bytes] = []
+        before = issued or self._expected
         while todo:
             awaited = todo[0]
             octets = awaited.octets
-            before = issued or self._expected
             # RFC 2920 3.1: what ends a group is not followed before its reply; nor is anything without PIPELINING.
             # What waits unread in the two TCP windows is bounded, or each side could wait for the other (3.1, too).
             # A verdict of LMTP's behind the first has no octets of its own, and nothing to wait for.
             if (
                 octets
                 and before
-                and (not self._pipelining or before[-1].edge.ends_group or self._unanswered + len(octets) > most)
+                and (
+                    not self._pipelining
+                    or before[-1].edge.ends_group
+                    or self._unanswered + len(octets) > self._limits.pipelined_octets
+                )
             ):
-                return
+                break
             todo.popleft()
             if octets:
-                link.send(octets)
-                self._unanswered += len(octets)
+                out.append(octets)
+            self._unanswered += len(octets)
             if type(awaited) is AwaitedChunk:
-                for octets in awaited.content:
-                    link.send(octets)
+                out += awaited.content
                 awaited.content = []
             issued.append(awaited)
+            before = issued
+        if out:
+            self._link.send(b"".join(out))
 
     def _handed_out(self, now: float) -> None:
         """What was issued has left the engine: replies to it may come from now on."""
-        idle = not self._expected
-        received = self._received
-        for awaited in self._issued:
+        expected, issued, received = self._expected, self._issued, self._received
+        idle = not expected
+        for awaited in issued:
             awaited.mark = received
             if awaited.edge is _VERDICT and awaited.transaction is not None:
                 awaited.transaction._end_sent = True
-        self._expected.extend(self._issued)
-        self._issued.clear()
+        expected += issued
+        issued.clear()
         self._time = now
         if idle:
             self._await(now)
@@ -328,12 +339,14 @@ class Dialling:
     def _await(self, now: float) -> None:
         """Start the deadline of the reply that comes next, if one does."""
         self._heard_some = False
-        deadline = self._expected[0].edge.deadline if self._expected else None
-        if self._waited is not None and self._waited is not deadline:
-            self._link.disarm(self._waited)
-        self._waited = deadline
+        expected, waited, clock = self._expected, self._waited, self._link.clock
+        # Spelt out: this is on the path of every reply.
+        deadline = self._waited = expected[0].edge.deadline if expected else None
+        if waited is not None:
+            clock.times.pop(waited, None)
         if deadline is not None:
-            self._link.restart(deadline, now)
+            clock.times[deadline] = now + self._lengths[deadline]
+        clock.stale = True
 
     def _await_no_more(self) -> None:
         """It is the application's move: replies may come meanwhile, and are not late before it has made its move."""
@@ -346,22 +359,25 @@ class Dialling:
 
     def _read(self) -> bool:
         """Read a reply, if there is a whole one; whether there was."""
-        raw = self._reader.next()
-        if raw is None:
-            return False
-        if isinstance(raw, ReplyFault):
-            self._violated(_VIOLATIONS[raw], _OVER.get(raw, raw.value))
-            return True
         received, expected = self._in, self._expected
+        # RFC 2034 4: no enhanced status code in the greeting, nor in the reply to EHLO or HELO, that say yes.
+        statuses = not expected or expected[0].command.verb not in _NO_STATUSES
+        line = self._reader.alone(_KEPT_OCTETS) if statuses else None
+        heard: Heard | ReplyFault
+        if line is not None:
+            heard = _heard_before(line)
+        else:
+            raw = self._reader.next()
+            if raw is None:
+                return False
+            heard = raw if isinstance(raw, ReplyFault) else _heard(raw, statuses or raw.code >= 400)
+        if not isinstance(heard, tuple):
+            self._violated(_VIOLATIONS[heard], _OVER.get(heard, heard.value))
+            return True
+        reply, oddities = heard
+        code = reply.code
         start = self._start
         self._start = self._received - len(received.data) + received.pos
-        code, lines = raw.code, raw.lines
-        # RFC 2034 4: no enhanced status code in the greeting, nor in the reply to EHLO or HELO, that say yes.
-        statuses = code >= 400 or not expected or expected[0].command.verb not in _NO_STATUSES
-        if statuses and len(lines) == 1 and not raw.bare and len(lines[0]) <= _KEPT_OCTETS:
-            reply, oddities = _heard_before(code, lines[0])
-        else:
-            reply, oddities = _heard(raw, statuses)
         for oddity in oddities:
             self._events.append(Deviation(oddity))
         if not expected or start < expected[0].mark:
@@ -370,7 +386,9 @@ class Dialling:
         awaited = expected.popleft()
         self._unanswered -= len(awaited.octets)
         self._heard_some = True
-        edge = awaited.edge
+        edge, transaction = awaited.edge, awaited.transaction
+        if transaction is not None:
+            transaction._outstanding -= 1
         answer = True if code in edge.codes else self._judge(edge, code)
         if answer is None:
             self._violated(Violation.WRONG_REPLY, f"{code} to {awaited.command.verb}", reply)
@@ -433,6 +451,7 @@ class Dialling:
         self._link.take()
         self._link.end()
         self._link.disarm(Deadline.WRITE)
+        self._writing = None
         self._tell(Closed(cause, detail, violation, reply))
 
     def _abandon(self, transaction: Transaction, reply: Reply | None) -> None:
@@ -454,7 +473,7 @@ class Dialling:
         self._tell(TransactionDone(transaction))
 
 
-_NO_STATUSES: Final = ("greeting", "EHLO", "HELO", "LHLO")
+_NO_STATUSES: Final = frozenset({"greeting", "EHLO", "HELO", "LHLO"})
 
 Handler = Callable[[Any, Awaited, Reply, bool], None]
 HANDLERS: Final[dict[str, Handler]] = {"greeting": Dialling._on_greeting}

@@ -13,6 +13,7 @@ import attrs
 
 from ._address import NULL_PATH, Mailbox, ReversePath
 from ._errors import GrammarError
+from ._reply import safe
 from ._value import fields, settings, value
 
 
@@ -144,9 +145,16 @@ class Envelope:
             sender: empty for the null reverse-path.
 
         Raises:
-            GrammarError: one is no address. What is in a header is not: it may be a list.
+            GrammarError: one is no address, and this is which. What is in a header is not: it may be a list.
         """
         if isinstance(recipients, str):
             raise GrammarError("the recipients are several addresses, not one text")
-        path = Mailbox.parse(sender) if sender else NULL_PATH
-        return cls(path, tuple(Recipient(Mailbox.parse(each)) for each in recipients), params)
+        path = _mailbox(sender) if sender else NULL_PATH
+        return cls(path, tuple(Recipient(_mailbox(each)) for each in recipients), params)
+
+
+def _mailbox(text: str) -> Mailbox:
+    try:
+        return Mailbox.parse(text)
+    except GrammarError as error:
+        raise GrammarError(f"'{safe(text)}': {error}") from None

@@ -71,22 +71,6 @@ class Identity:
     authenticated_as: str | None = None
 
 
-@final
-@value
-class StoredKey:
-    """What a server keeps of a password.
-
-    For SCRAM: salt, iterations, StoredKey and ServerKey (RFC 5802 section 3). For a mechanism that
-    needs the password itself, such as CRAM-MD5, ``password`` is set.
-    """
-
-    salt: bytes = b""
-    iterations: int = 0
-    stored_key: Secret = Secret(b"")
-    server_key: Secret = Secret(b"")
-    password: Secret | None = None
-
-
 # --- questions ---------------------------------------------------------------------------------
 
 

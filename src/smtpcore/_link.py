@@ -11,6 +11,7 @@ from ._framing import Input
 _BODY: Final = Deadline.BODY
 _COMMAND: Final = Deadline.COMMAND
 _SESSION: Final = Deadline.SESSION
+_WRITE: Final = Deadline.WRITE
 # Sums of fractions are not exact.
 _ROUNDING: Final = 1e-3
 
@@ -55,6 +56,28 @@ class Link:
         out, self.out = self.out, []
         self.out_octets = 0
         return out
+
+    def leave(self, now: float, *, answered: bool) -> list[bytes]:
+        """What is to be sent, as it leaves; where it is *answered* by a command, the time for that begins."""
+        out = self.out
+        if out:
+            self.out = []
+            self.out_octets = 0
+            # Spelt out: this is on the path of every command.
+            clock, lengths = self.clock, self._lengths
+            if _WRITE not in clock.times:  # who takes some octets slowly does not earn more time
+                clock.times[_WRITE] = now + lengths[_WRITE]
+            if answered:
+                clock.times[_COMMAND] = now + lengths[_COMMAND]
+            clock.stale = True
+            return out
+        return []
+
+    def left(self) -> None:
+        """What `leave` returned has left."""
+        clock = self.clock
+        if clock.times.pop(_WRITE, None) is not None:
+            clock.stale = True
 
     def touch(self, now: float) -> None:
         """Start what waited for a time to start from; the session itself before all."""

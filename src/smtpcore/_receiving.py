@@ -57,8 +57,8 @@ class Receiving(Session):
             return self._finish("final dot")
         if not len(self._in):
             return self._starve_body()
-        # A read may hold many small messages: to look at all of it for each would cost its square.
-        data = self._in.take(max(_FIRST_OCTETS, body.raw))
+        # A read may hold many small messages: to look at all of it for each would cost its square. The first may.
+        data = self._in.take(max(_FIRST_OCTETS, body.raw) if self._in.pos else None)
         was_refused = body.refused
         content, rest = body.data(data)
         if rest >= 0:

@@ -5,6 +5,7 @@ no line leaves longer than 512 octets, whatever it was made from. So text that c
 cannot split a reply or drive a terminal.
 """
 
+import functools
 import re
 from collections.abc import Sequence
 from typing import Final
@@ -67,6 +68,7 @@ class EnhancedStatus:
             raise LocalProtocolError(f"not an enhanced status code: {self}")
 
     @classmethod
+    @functools.lru_cache(maxsize=256)
     def parse(cls, text: str) -> "EnhancedStatus":
         """Read ``5.1.1``.
 
@@ -157,6 +159,8 @@ class Reply:
         if enhanced and self.code // 100 != 3:
             prefix = f"{self.status or f'{self.code // 100}.0.0'} "
         room = LINE_OCTETS - len(f"{self.code} {prefix}\r\n")
+        if self.text.isascii() and self.text.isprintable() and len(self.text) <= room:  # as nearly all are
+            return f"{self.code} {prefix}{self.text}\r\n".encode()
         pieces: list[bytes] = []
         for line in self.lines():
             octets = line.encode() if utf8 else _NOT_ASCII.sub(_escape, line).encode()

@@ -35,6 +35,7 @@ _RSET_EDGE: Final = EDGES["RSET"]
 # Members of an enum are looked up by Python code in CPython 3.11: too slow for every recipient.
 _ACCEPTED: Final = Fate.ACCEPTED
 _REFUSED: Final = Fate.REFUSED
+_CHUNK: Final = Phase.CHUNK
 
 
 class Sending(Dialling):
@@ -68,7 +69,7 @@ class Sending(Dialling):
         transaction = Transaction(envelope, body)
         for index, fate, reply in composition.decided:
             transaction._decide(index, fate, reply, local=True)
-        full = self._capabilities.transactions_most is not None and self.transactions_left == 0
+        full = self._mail_most is not None and self.transactions_left == 0
         commands = [] if full else self._commands(transaction, composition)
         self._transactions.append(transaction)
         if not commands:
@@ -87,14 +88,14 @@ class Sending(Dialling):
         return transaction
 
     def _commands(self, transaction: Transaction, composition: Composition) -> list[Awaited]:
-        if not composition.rcpts:
+        rcpts = composition.rcpts
+        if not rcpts:
             return []
         most = self._limits.command_octets
         mail = composition.mail
         commands = [Awaited(_MAIL_EDGE, Command("MAIL", mail[5:]), encode_line(mail, most), transaction)]
-        for index, rcpt in composition.rcpts:
-            command = Command("RCPT", rcpt[5:])
-            commands.append(Awaited(_RCPT_EDGE, command, encode_line(rcpt, most), transaction, index))
+        for index, rcpt in rcpts:
+            commands.append(Awaited(_RCPT_EDGE, Command("RCPT", rcpt[5:]), encode_line(rcpt, most), transaction, index))
         if not composition.chunking:
             commands.append(Awaited(_DATA_EDGE, _DATA, _DATA_LINE, transaction))
         return commands
@@ -218,7 +219,7 @@ class Sending(Dialling):
 
     def _on_mail(self, awaited: Awaited, reply: Reply, ok: bool) -> None:
         transaction = _of(awaited)
-        self._tell(SenderAnswer(transaction, awaited.command, reply))
+        self._events.append(SenderAnswer(transaction, awaited.command, reply))
         if ok:
             self._go(awaited.edge.ok)
             return
@@ -228,7 +229,7 @@ class Sending(Dialling):
     def _on_rcpt(self, awaited: Awaited, reply: Reply, ok: bool) -> None:
         transaction, index = _of(awaited), awaited.index
         recipient = transaction._envelope.recipients[index]
-        self._tell(RecipientAnswer(transaction, awaited.command, recipient, reply))
+        self._events.append(RecipientAnswer(transaction, awaited.command, recipient, reply))
         transaction._rcpts_left -= 1
         if ok:
             transaction._accepted[index] = None
@@ -261,7 +262,7 @@ class Sending(Dialling):
 
     def _want(self, transaction: Transaction) -> None:
         transaction._wanted = True
-        self._tell(BodyWanted(transaction))
+        self._events.append(BodyWanted(transaction))
 
     def _on_data(self, awaited: Awaited, reply: Reply, ok: bool) -> None:
         transaction = _of(awaited)
@@ -297,7 +298,7 @@ class Sending(Dialling):
             self._give_up(transaction, _REFUSED, reply)
         if transaction._refused:
             self._finish_if_answered(transaction)
-        elif self._phase is Phase.CHUNK:  # LAST has not been said
+        elif self._phase is _CHUNK:  # LAST has not been said
             self._send_chunks(transaction)
 
     def _on_verdict(self, awaited: Awaited, reply: Reply, ok: bool) -> None:
@@ -319,7 +320,7 @@ class Sending(Dialling):
         else:
             recipient = transaction._envelope.recipients[awaited.index]
             transaction._decide(awaited.index, fate, self._kept(reply))
-        self._tell(MessageAnswer(transaction, awaited.command, reply, recipient))
+        self._events.append(MessageAnswer(transaction, awaited.command, reply, recipient))
         if not transaction._outstanding:
             self._go(awaited.edge.ok if ok else awaited.edge.no)
             self._finish(transaction)
@@ -353,7 +354,6 @@ def _of(awaited: Awaited) -> Transaction:
     """The transaction whose reply has come."""
     transaction = awaited.transaction
     assert transaction is not None
-    transaction._outstanding -= 1
     return transaction
 
 

@@ -29,7 +29,6 @@ from ._events import (
     SecretWanted,
     ServerEvent,
     StartTls,
-    StoredKey,
     TlsInfo,
     TokenCheck,
     Verify,
@@ -39,6 +38,7 @@ from ._events import (
 from ._machine import COMMAND_PHASES, Phase
 from ._reading import STEPS, Reading
 from ._reply import Reply
+from .sasl import StoredKey
 
 Acceptable = (
     Connected
@@ -60,11 +60,9 @@ Acceptable = (
 _REPLY: Final = Wait.REPLY
 _CLOSED: Final = Phase.CLOSED
 _TLS: Final = Phase.TLS
-_WRITE: Final = Deadline.WRITE
-_COMMAND: Final = Deadline.COMMAND
-_BODY_PHASES: Final = (Phase.BODY, Phase.CHUNK)
-_LINE_PHASES: Final = (*COMMAND_PHASES, Phase.AUTH)
-_IDLE_PHASES: Final = tuple(phase for phase in _LINE_PHASES if phase is not Phase.BDAT)
+_BODY_PHASES: Final = frozenset((Phase.BODY, Phase.CHUNK))
+_LINE_PHASES: Final = frozenset((*COMMAND_PHASES, Phase.AUTH))
+_IDLE_PHASES: Final = _LINE_PHASES - {Phase.BDAT}
 
 
 class ServerConnection(Reading):
@@ -181,20 +179,14 @@ class ServerConnection(Reading):
         link = self._link
         if link.pending:
             link.touch(now)
-        out = link.take()
-        if out:
-            if not link.clock.armed(_WRITE):  # who takes some octets slowly does not earn more time
-                link.restart(_WRITE, now)
-            if self._phase in _LINE_PHASES and not self._drain:
-                link.restart(_COMMAND, now)
-        return out
+        return link.leave(now, answered=self._phase in _LINE_PHASES and not self._drain)
 
     def data_sent(self, now: float) -> None:
         """What `data_to_send` returned has left."""
         link = self._link
         if link.pending:
             link.touch(now)
-        link.clock.disarm(_WRITE)
+        link.left()
 
     def next_deadline(self) -> float:
         """When to call `handle_timeout`; ``math.inf`` for never."""
@@ -415,9 +407,12 @@ class ServerConnection(Reading):
         self._drop()
         self._junk = 0
         self._go(self._edge.ok)
+        closes = False
         for verdict in verdicts:
             self._say(verdict)
-        if any(verdict.code == 421 for verdict in verdicts):
+            if verdict.code == 421:
+                closes = True
+        if closes:
             self._close(Cause.REJECTED)
 
     def _accept_verify(self, to: Verify, reply: Reply | None) -> None:

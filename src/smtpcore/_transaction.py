@@ -85,10 +85,11 @@ class Transaction:
     @property
     def outcomes(self) -> tuple[Outcome, ...]:
         """One for each recipient, in the envelope's order; until `done`, what they would be if the link broke now."""
-        decided = self._decided
+        decided, recipients, rest = self._decided, self._envelope.recipients, self._rest
+        if rest is not None and not decided:  # as nearly always
+            return tuple([Outcome(each, *rest) for each in recipients])
         return tuple(
-            decided.get(index) or self._undecided(index, recipient)
-            for index, recipient in enumerate(self._envelope.recipients)
+            decided.get(index) or self._undecided(index, recipient) for index, recipient in enumerate(recipients)
         )
 
     def _undecided(self, index: int, recipient: Recipient) -> Outcome:

@@ -103,6 +103,7 @@ TARGETS = (
     Target(
         "_framing.py",
         (
+            ("tests/test_framing_dots.py",),
             ("tests/test_framing.py", "tests/mutation/test_killers_framing.py", "-k", _QUICK),
             (*_SENT_AND_SAID, "-k", _QUICK),
             ("tests/test_framing.py", *_SENT_AND_SAID, "-k", "cut or short"),

@@ -4,8 +4,9 @@ from collections.abc import Callable
 
 import pytest
 
-from smtpcore._events import Identity, PasswordCheck, SecretWanted, StoredKey, TokenCheck
+from smtpcore._events import Identity, PasswordCheck, SecretWanted, TokenCheck
 from smtpcore.sasl import BadAnswer, BadChallenge, Challenge, ClientExchange, Exchange
+from smtpcore.sasl._stored import StoredKey
 
 Line = tuple[Challenge | PasswordCheck | SecretWanted | TokenCheck, bytes | bool | StoredKey | None]
 

@@ -8,7 +8,7 @@ from sasl_play import converse, play, play_client
 from sasl_texts import NO_NAMES, NO_PASSWORDS, TEXT
 
 from smtpcore._errors import LocalProtocolError
-from smtpcore._events import Identity, SecretWanted, StoredKey
+from smtpcore._events import Identity, SecretWanted
 from smtpcore._secret import Secret
 from smtpcore.sasl import (
     CRAM_MD5,
@@ -22,6 +22,7 @@ from smtpcore.sasl import (
     Strength,
     saslprep,
 )
+from smtpcore.sasl._stored import StoredKey
 from smtpcore.sasl.cram_md5 import _match_challenge
 
 MECHANISM: ServerMechanism = CRAM_MD5

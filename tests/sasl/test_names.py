@@ -1,4 +1,5 @@
 import traceback
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -7,10 +8,12 @@ from sasl_texts import MAX_NAME, MAX_SECRET, NO_NAMES, NO_PASSWORDS, NO_STORED_P
 from smtpcore._errors import LocalProtocolError
 from smtpcore._events import Identity
 from smtpcore._secret import Secret
+from smtpcore.sasl import client_mechanisms, scram_key
 from smtpcore.sasl._mechanism import BadAnswer
 from smtpcore.sasl._names import (
     check_names,
     check_password,
+    check_secret,
     client_name,
     decode,
     escape,
@@ -141,3 +144,12 @@ def test_client_s_password_is_refused_and_not_shown(password: bytes) -> None:
     assert raised.tb.tb_next is not None
     shown = traceback.StackSummary.extract(traceback.walk_tb(raised.tb.tb_next), capture_locals=True)
     assert "hunter2" not in "".join(shown.format())
+
+
+def test_a_password_is_a_secret() -> None:
+    """The error does not show it."""
+    bare: Any = "hunter2"
+    for use in (check_secret, check_password, scram_key, lambda password: client_mechanisms("tim", password)):
+        with pytest.raises(TypeError) as raised:
+            use(bare)
+        assert str(raised.value) == "a password is given as a Secret, not as str"

@@ -10,9 +10,10 @@ from sasl_texts import MAX_NAME, MAX_SECRET, NO_NAMES, NO_PASSWORDS, NO_STORED_P
 
 from smtpcore import sasl
 from smtpcore._errors import LocalProtocolError
-from smtpcore._events import Identity, PasswordCheck, SecretWanted, StoredKey, TlsInfo, TokenCheck
+from smtpcore._events import Identity, PasswordCheck, SecretWanted, TlsInfo, TokenCheck
 from smtpcore._secret import Secret
 from smtpcore._value import evolve
+from smtpcore.sasl._stored import StoredKey
 
 
 def test_example_in_the_docstring() -> None:

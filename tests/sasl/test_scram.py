@@ -11,7 +11,7 @@ from sasl_play import EMPTY, play
 from scramp import ScramClient, ScramMechanism
 
 from smtpcore._errors import GrammarError
-from smtpcore._events import Identity, SecretWanted, StoredKey, TlsInfo
+from smtpcore._events import Identity, SecretWanted, TlsInfo
 from smtpcore._secret import Secret
 from smtpcore.sasl import (
     SCRAM_SHA_1,
@@ -26,6 +26,7 @@ from smtpcore.sasl import (
     saslprep,
     scram_key,
 )
+from smtpcore.sasl._stored import StoredKey
 from smtpcore.sasl.scram import _match_final, _match_first
 
 STANDARD = [SCRAM_SHA_1, SCRAM_SHA_1_PLUS, SCRAM_SHA_256, SCRAM_SHA_256_PLUS]

@@ -73,6 +73,7 @@ from ._mechanism import (
 )
 from ._names import decode, prepare_authzid, prepare_name, prepare_password
 from ._saslprep import saslprep
+from ._stored import StoredKey
 from .anonymous import ANONYMOUS, Anonymous, AnonymousClient
 from .cram_md5 import CRAM_MD5, CramMd5, CramMd5Client
 from .external import EXTERNAL, External, ExternalClient
@@ -123,6 +124,7 @@ __all__ = [
     "Scram",
     "ScramClient",
     "ServerMechanism",
+    "StoredKey",
     "Strength",
     "XOAuth2",
     "XOAuth2Client",
@@ -153,6 +155,7 @@ def client_mechanisms(
 
     Raises:
         LocalProtocolError: no server could accept a name or the password.
+        TypeError: the password is not a `Secret`.
     """
     plain = PlainClient(username, password, authzid)
     mechanisms: list[ClientMechanism] = []

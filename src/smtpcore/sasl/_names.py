@@ -106,6 +106,16 @@ def check_names(username: str, authzid: str | None) -> None:
         client_name(authzid)
 
 
+def check_secret(password: Secret) -> None:
+    """See that *password* is in a `Secret`, so that no traceback shows it.
+
+    Raises:
+        TypeError: it is not.
+    """
+    if not isinstance(password, Secret):
+        raise TypeError(f"a password is given as a Secret, not as {type(password).__name__}")
+
+
 def check_password(password: Secret, *, stored: bool = False) -> None:
     """See that a server can accept *password*.
 
@@ -115,7 +125,9 @@ def check_password(password: Secret, *, stored: bool = False) -> None:
 
     Raises:
         LocalProtocolError: SASLprep refuses it, or nothing is left of it; or it is too long.
+        TypeError: it is not a `Secret`.
     """
+    check_secret(password)
     if fault := _password_fault(password, stored=stored):
         raise LocalProtocolError(f"a password: {fault}")
 

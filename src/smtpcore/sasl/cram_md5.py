@@ -10,11 +10,12 @@ import secrets
 from collections.abc import Callable
 from typing import Final
 
-from .._events import Identity, SecretWanted, StoredKey, TlsInfo
+from .._events import Identity, SecretWanted, TlsInfo
 from .._secret import Secret
 from .._value import settings, value
 from ._mechanism import BadAnswer, BadChallenge, Challenge, ClientExchange, Exchange, Strength, challenged, last
 from ._names import check_names, check_password, decode, prepare_name
+from ._stored import StoredKey
 
 # RFC 2195 2: the challenge has the form of a msg-id. A server that could have any octets at all keyed with the
 # password might make use of that elsewhere.

@@ -22,7 +22,7 @@ from typing import Final
 import attrs
 
 from .._errors import LocalProtocolError
-from .._events import SecretWanted, StoredKey, TlsInfo
+from .._events import SecretWanted, TlsInfo
 from .._secret import Secret
 from .._value import settings
 from ._mechanism import BadAnswer, BadChallenge, Challenge, ClientExchange, Exchange, Strength, challenged, last
@@ -30,6 +30,7 @@ from ._names import (
     SASLNAME,
     check_names,
     check_password,
+    check_secret,
     client_name,
     decode,
     escape,
@@ -38,7 +39,7 @@ from ._names import (
     prepare_name,
     unescape,
 )
-from ._saslprep import saslprep
+from ._stored import StoredKey, keys, stored
 
 # RFC 5802 5.1: servers "SHOULD announce a hash iteration-count of at least 4096". The client does the work.
 ITERATIONS: Final = 15_000
@@ -100,17 +101,11 @@ def scram_key(
         GrammarError: *password* cannot be prepared as a stored string (RFC 4013).
         UnicodeDecodeError: it is not UTF-8.
     """
+    check_secret(password)
     if salt is None:
         salt = secrets.token_bytes(SALT_OCTETS)
-    client_key, server_key = _keys(password, salt, iterations, hash_name)
-    stored_key = hashlib.new(hash_name, client_key.reveal()).digest()
-    return StoredKey(salt, iterations, Secret(stored_key), server_key)
-
-
-def _keys(password: Secret, salt: bytes, iterations: int, hash_name: str) -> tuple[Secret, Secret]:
-    """ClientKey and ServerKey (RFC 5802 section 3)."""
-    salted = hashlib.pbkdf2_hmac(hash_name, saslprep(password.text(), stored=True).encode(), salt, iterations)
-    return Secret(hmac.digest(salted, b"Client Key", hash_name)), Secret(hmac.digest(salted, b"Server Key", hash_name))
+    client_key, server_key = keys(password, salt, iterations, hash_name)
+    return StoredKey(salt, iterations, stored(client_key, hash_name), server_key)
 
 
 def _xor(a: bytes, b: bytes) -> bytes:
@@ -202,7 +197,7 @@ class Scram:
         if len(proof) != len(signature):
             raise BadAnswer("the proof is not as long as the hash")
         client_key = _xor(proof, signature)
-        if Secret(hashlib.new(self.hash_name, client_key).digest()) != key.stored_key:
+        if stored(Secret(client_key), self.hash_name) != key.stored_key:
             return None
 
         server_signature = hmac.digest(key.server_key.reveal(), message, self.hash_name)
@@ -327,9 +322,9 @@ class ScramClient:
     def _prove(self, first: re.Match[str], message: bytes) -> tuple[bytes, Secret]:
         """ClientProof and ServerSignature (RFC 5802 section 3)."""
         salt, iterations = b64decode(first["salt"]), int(first["iterations"])
-        client_key, server_key = _keys(self.password, salt, iterations, self.hash_name)
-        stored_key = hashlib.new(self.hash_name, client_key.reveal()).digest()
-        proof = _xor(client_key.reveal(), hmac.digest(stored_key, message, self.hash_name))
+        client_key, server_key = keys(self.password, salt, iterations, self.hash_name)
+        stored_key = stored(client_key, self.hash_name)
+        proof = _xor(client_key.reveal(), hmac.digest(stored_key.reveal(), message, self.hash_name))
         return proof, Secret(hmac.digest(server_key.reveal(), message, self.hash_name))
 
 

@@ -31,7 +31,6 @@ from .._events import (
     Question,
     SecretWanted,
     ServerEvent,
-    StoredKey,
     TlsInfo,
     TokenCheck,
     Wait,
@@ -40,7 +39,7 @@ from .._reply import Reply
 from .._secret import Secret
 from .._server import ServerConnection
 from .._value import settings, value
-from ..sasl import SCRAM_SHA_1, SCRAM_SHA_256, scram_key
+from ..sasl import SCRAM_SHA_1, SCRAM_SHA_256, StoredKey, scram_key
 from ._agreement import Taken, disagreements
 from ._client_driver import CLIENT_CONFIG, CLIENT_TLS, ClientDriver
 from ._intents import Intent, Leave, Pause, Say, Send
