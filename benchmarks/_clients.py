@@ -111,7 +111,7 @@ def by_smtplib(recipients: int) -> Send:
     socket = _Socket()
     client = smtplib.SMTP()
     client.sock = socket  # type: ignore[assignment]
-    client.file = socket.replies  # type: ignore[assignment]
+    client.file = socket.replies
     socket.put(HELLO)
     client.ehlo("client.example")
     addresses = _recipients(recipients)

@@ -117,6 +117,7 @@ class Aiosmtpd:
     def close(self) -> None:
         """End the session's task and the loop."""
         task = self.server._handler_coroutine
+        assert task is not None
         task.cancel()
         self.loop.run_until_complete(asyncio.gather(task, return_exceptions=True))
         self.transport.close()

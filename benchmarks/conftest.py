@@ -23,7 +23,7 @@ def measure(benchmark: Any) -> Callable[..., None]:
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     """Print the table."""
     cases: dict[str, dict[str, tuple[float, str]]] = {}
-    for bench in config._benchmarksession.benchmarks:
+    for bench in config._benchmarksession.benchmarks:  # type: ignore[attr-defined]  # of pytest-benchmark
         about = bench.extra_info
         if about and bench.stats.data:
             # The minimum: whatever else the machine did only ever made a round longer.
