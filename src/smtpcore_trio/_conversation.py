@@ -34,6 +34,7 @@ from smtpcore import (
     TokenCheck,
     Verify,
     XClient,
+    safe,
 )
 
 from ._pump import Pump
@@ -83,6 +84,8 @@ class Conversation:
         self.observation = observation
         self.over = False
         """Whether the session has ended; what is under way then is its last words."""
+        self.closed: Closed | None = None
+        """What ended it."""
         self._hooks = plain_hooks(type(session))
         # What a method has answered that was called too early to be waited for.
         self._begun: tuple[Question, Awaitable[Reply | None]] | None = None
@@ -128,14 +131,18 @@ class Conversation:
             else:
                 answer, self._begun = self._begun[1], None
             if answer is not None and not isinstance(answer, Reply):
+                if not inspect.isawaitable(answer):
+                    raise _no_answer(question, answer)
                 answer = await answer
+                if answer is not None and not isinstance(answer, Reply):
+                    raise _no_answer(question, answer)
             self._give(question, answer)
         except Exception as error:
             self._give_up(question, error)
 
     def _give(self, question: "Asked", reply: Reply | None) -> None:
         if isinstance(question, Connected):
-            self._pump.hear()  # whether the client has waited for the greeting
+            self._pump.hear(trio.current_time())  # whether the client has waited for the greeting
         if reply is None or reply.code < 400:
             self._connection.accept(question, reply)
         else:
@@ -156,14 +163,16 @@ class Conversation:
                 await self._provide(event)
             case Reset():
                 try:
-                    await self._session.reset()
+                    waiting = self._session.reset()
+                    if inspect.isawaitable(waiting):
+                        await waiting
                 except Exception as error:
                     self._failed("reset", error)
             case AuthFailed():
                 # Its reply has not left yet. Whoever tries passwords pays with time.
                 await trio.sleep(self._auth_delay)
             case Closed():
-                self.over = True
+                self.over, self.closed = True, event
             # Anything else is of a message that the session does not want any more, or nothing to it.
 
     def reject(self, question: Question, reply: Reply) -> None:
@@ -192,16 +201,20 @@ class Conversation:
         return None if self._starttls() else self._connection.replies.tls_unavailable
 
     async def _check(self, question: PasswordCheck | TokenCheck) -> Reply | None:
-        admitted = await self._session.authenticate(question)
+        admitted = await self._authenticate(question)
         if not isinstance(admitted, bool):
-            raise TypeError(f"authenticate answers a {type(question).__name__} with a bool")
+            raise _no_admission(question, admitted, "a bool")
         return None if admitted else self._connection.replies.auth_failed
+
+    async def _authenticate(self, question: PasswordCheck | TokenCheck | SecretWanted) -> StoredKey | bool:
+        admitted = self._session.authenticate(question)
+        return await admitted if inspect.isawaitable(admitted) else admitted
 
     async def _provide(self, question: SecretWanted) -> None:
         try:
-            key = await self._session.authenticate(question)
+            key = await self._authenticate(question)
             if not isinstance(key, StoredKey) and key is not False:
-                raise TypeError("authenticate answers SecretWanted with a StoredKey or with False")
+                raise _no_admission(question, key, "a StoredKey or False")
             self._connection.provide(question, key or None)
         except Exception as error:
             self._give_up(question, error)
@@ -268,7 +281,7 @@ class Body(AsyncIterator[bytes]):
         """Give the session's verdict where the client waits for it, which may be later, or never.
 
         Raises:
-            LocalProtocolError: it is no verdict; nothing has changed then.
+            LocalProtocolError, TypeError: it is no verdict; nothing has changed then.
         """
         connection, observation = self._connection, self._conversation.observation
         negative = verdict if isinstance(verdict, Reply) and verdict.code >= 400 else None
@@ -294,9 +307,31 @@ class Body(AsyncIterator[bytes]):
             else:
                 connection.accept(self._end, verdict)
         else:
-            connection.settle(self._end, verdict)
+            connection.settle(self._end, _verdicts(verdict))
         if observation is not None:
             observation.settled(self._end, (verdict,) if isinstance(verdict, Reply) else tuple(verdict))
+
+
+def _verdicts(given: object) -> Sequence[Reply]:
+    """What `Session.data` has returned, if it is no one reply."""
+    if not isinstance(given, Sequence) or not all(isinstance(each, Reply) for each in given):
+        raise TypeError(f"Session.data returned {_shown(given)}, not a Reply")
+    return given
+
+
+def _no_answer(question: "Asked", given: object) -> TypeError:
+    method = _METHODS.get(type(question), "extended")
+    return TypeError(f"Session.{method} returned {_shown(given)}, not a Reply or None")
+
+
+def _no_admission(question: Question, given: object, wanted: str) -> TypeError:
+    # Which may be a secret.
+    kind = "None" if given is None else type(given).__name__
+    return TypeError(f"Session.authenticate returned {kind} for a {type(question).__name__}, not {wanted}")
+
+
+def _shown(given: object) -> str:
+    return "None" if given is None else f"{type(given).__name__} {safe(repr(given), 100)}"
 
 
 Asked = Connected | Hello | StartTls | PasswordCheck | TokenCheck | MailFrom | RcptTo | Verify | Extended | XClient
@@ -325,9 +360,21 @@ _HOOKS: Final[Mapping[type, tuple[str, Hook]]] = {
     Hello: ("hello", lambda session, question: session.hello(question)),
 }
 
+# What those of a session that put questions are called; others are `extended`.
+_METHODS: Final = {Connected: "connected", **{question: name for question, (name, _) in _HOOKS.items()}}
 
-def _stock_yes(_session: Session, _question: object) -> None:
-    return None
+
+def _or_stock_yes(name: str, call: Hook) -> Hook:
+    """*call*, but where the method is the stock one nothing is made that would have to be waited for."""
+    stock = getattr(BaseSession, name)
+
+    def hook(session: Session, question: Any) -> Answer:
+        # One session may have a method of its own, which may be there to refuse.
+        if getattr(getattr(session, name), "__func__", None) is stock:
+            return None
+        return call(session, question)
+
+    return hook
 
 
 @functools.lru_cache(maxsize=256)
@@ -337,7 +384,14 @@ def plain_hooks(kind: type[Session]) -> Mapping[type, Hook]:
     for question, (name, call) in _HOOKS.items():
         method = getattr(kind, name, None)
         if method is getattr(BaseSession, name):
-            hooks[question] = _stock_yes
+            hooks[question] = _or_stock_yes(name, call)
         elif not inspect.iscoroutinefunction(method):
             hooks[question] = call
     return hooks
+
+
+@functools.lru_cache(maxsize=256)
+def reads_bodies(kind: type[Session]) -> bool:
+    """Whether `Session.data` of *kind* can wait for a body, as far as *kind* tells."""
+    method = getattr(kind, "data", None)
+    return method is None or inspect.iscoroutinefunction(inspect.unwrap(method))

@@ -8,7 +8,7 @@ anything is waited for, so a pipelined group is answered by one write.
 No wait of the pump has a deadline of its own. In a server one task calls `Pump.tick` of every connection now
 and then, which hands the time to the engine and wakes the pump of a connection that is over by it. The pump
 asks the engine between any two waits, so a connection that ends while the pump does not wait is not missed
-either. In a client nobody else could tick: there each wait of the transport ends by itself (`TimedTransport`), as
+either. In a client nobody else could tick: there each wait of the transport ends by itself (`_timed`), as
 if it had been woken.
 """
 
@@ -168,13 +168,16 @@ class Pump(Generic[_Engine, _Event]):
             if self._sending and not self._broken:
                 # Before anything is read: who takes no replies earns no more. (Or who waited here was cancelled.)
                 await self._drain()
-            step: _Event | Wait
-            if self._ahead is None:
-                step = self._turn()
-            else:
-                step, self._ahead = self._ahead, None
-            if not isinstance(step, Wait):
-                return step
+            if (ahead := self._ahead) is not None:
+                self._ahead = None
+                return ahead
+            # Not isinstance, which narrows the type: of what is no member of an enum it costs as much as a call.
+            step: Any = self._turn()
+            if type(step) is not Wait:
+                if self.answer is not None and self.answer(step):
+                    continue
+                event: _Event = step
+                return event
             if step is _DATA:
                 await self._read()
             elif step is _SEND:
@@ -191,29 +194,44 @@ class Pump(Generic[_Engine, _Event]):
             else:
                 raise LocalProtocolError("the open question was not answered")
 
-    def _turn(self) -> _Event | Wait:
+    def _turn(self, now: float | None = None) -> _Event | Wait:
         """The next event, or what to wait for; what is to be sent has left by then, or it is `Wait.SEND`."""
         connection = self.connection
         while True:
-            step: _Event | Wait = connection.next_event()
-            if not isinstance(step, Wait):
+            step: Any = connection.next_event()
+            if type(step) is not Wait:
                 if self.observation is not None:
                     self.observation.happened(step)
-                return step
-            if (octets := connection.data_to_send(self._now())) and not self._put(b"".join(octets)):
+                event: _Event = step
+                return event
+            if now is None:
+                now = self._now()
+            if (octets := connection.data_to_send(now)) and not self._put(b"".join(octets), now):
                 # To wait for the peer to take them is time in which the engine may change its mind.
                 return _SEND
             if step is not _SEND:
-                return step
+                wait: Wait = step
+                return wait
 
-    def tick(self, now: float) -> None:
-        """Tell the engine the time, if that is news to it; end the wait of a connection that is over."""
+    def tick(self, now: float) -> float:
+        """Tell the engine the time, if that is news to it; end the wait of a connection that is over.
+
+        Returns:
+            When to call it again, at the latest.
+        """
         if self.connection.next_deadline() <= now:
             # The engine has had its last event: only what is to be written has a deadline now.
             if self.observation is not None and self.connection.phase is Phase.CLOSED:
                 self.observation.expired("write")
             self.connection.handle_timeout(now)
         self._wake_if_closed(now)
+        # The wait of a connection that is over may begin only now, and has to be ended then.
+        return -math.inf if self.connection.phase is Phase.CLOSED else self.connection.next_deadline()
+
+    @property
+    def broken(self) -> bool:
+        """Whether nothing can be sent any more."""
+        return self._broken
 
     def quiet(self) -> bool:
         """Whether nothing has come since it was last waited for."""
@@ -240,10 +258,10 @@ class Pump(Generic[_Engine, _Event]):
 
     # --- what the engine may want ------------------------------------------------------------------
 
-    def _put(self, octets: bytes) -> bool:
+    def _put(self, octets: bytes, now: float) -> bool:
         """Send *octets* at once, if that can be done."""
         if self._broken:
-            self.connection.data_sent(self._now())
+            self.connection.data_sent(now)
             return True
         if self._tap is not None:
             self._tap.sent(octets)
@@ -254,7 +272,7 @@ class Pump(Generic[_Engine, _Event]):
         except trio.BrokenResourceError:
             self._broken = True
             self._ended = not self._last_words
-        self.connection.data_sent(self._now())
+        self.connection.data_sent(now)
         return True
 
     async def _drain(self) -> None:
@@ -287,19 +305,20 @@ class Pump(Generic[_Engine, _Event]):
 
     def _advance(self) -> bool:
         """Feed what has come, and go on as far as that needs no waiting; whether the task has to."""
-        if not self.hear():
+        now = self._now()
+        if not self.hear(now):
             return False
         answer = self.answer
         while answer is not None:
-            step = self._turn()
-            if isinstance(step, Wait):
+            step: Any = self._turn(now)
+            if type(step) is Wait:
                 return step is not _DATA
             if not answer(step):
                 self._ahead = step
                 break
         return True
 
-    def hear(self) -> bool:
+    def hear(self, now: float) -> bool:
         """Feed what has come, were it the end; whether something has."""
         try:
             data = self._transport.receive_now()
@@ -310,7 +329,7 @@ class Pump(Generic[_Engine, _Event]):
             return False
         if self._tap is not None:
             self._tap.received(data)
-        self.connection.receive_data(data, self._now())
+        self.connection.receive_data(data, now)
         return True
 
     async def _shake_hands(self) -> None:

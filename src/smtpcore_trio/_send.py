@@ -50,6 +50,7 @@ from smtpcore import (
 )
 from smtpcore.sasl import ClientMechanism, OAuthBearerClient, XOAuth2Client, client_mechanisms
 
+from ._client_errors import Disconnected, NotOffered, Rejected
 from ._dialling import dial, dial_unix
 from ._message import BLOCK_OCTETS, Message, Unfit, make, scan
 from .cli import (
@@ -72,7 +73,7 @@ from .cli import (
     Parser,
     Unable,
 )
-from .client import Disconnected, NotOffered, Rejected, SMTPClient, TlsMode, check_pins, converse
+from .client import SMTPClient, TlsMode, check_pins, converse
 from .tls import client_context
 from .transcript import Transcript
 
@@ -112,18 +113,20 @@ class Where:
         """
         given: TlsMode | None = _MODES.get(options.mode)
         host, port, path = options.server, 0, None
+        if "://" in options.server:
+            raise ValueError(f"HOST or HOST:PORT is wanted, not a URL: {options.server!r}")
         if "/" in options.server:
             host, path = "localhost", options.server
         elif options.server.startswith("["):
             host, bracket, rest = options.server[1:].partition("]")
             if not bracket or rest[:1] not in ("", ":"):
-                raise ValueError("not HOST or HOST:PORT")
+                raise ValueError(f"not HOST or HOST:PORT: {options.server!r}")
             port = _port(rest[1:]) if rest else 0
         elif options.server.count(":") == 1:
             host, _, number = options.server.partition(":")
             port = _port(number)
         if not host:
-            raise ValueError("not HOST or HOST:PORT")
+            raise ValueError(f"not HOST or HOST:PORT: {options.server!r}")
         if not port:
             port = TLS_PORT if given is TlsMode.IMPLICIT else LMTP_PORT if options.lmtp else PORT
         if given is None:
@@ -138,7 +141,7 @@ class Where:
 
 def _port(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and 0 < int(text[:6]) <= 65535):
-        raise ValueError("a port is 1 to 65535")
+        raise ValueError(f"a port is 1 to 65535, not {text[:80]!r}")
     return int(text)
 
 
@@ -489,8 +492,7 @@ def _lost_status(closed: Closed) -> int:
 
 
 def _why(lost: Disconnected) -> str:
-    cause = lost.__cause__
-    return safe(f"{lost}: {getattr(cause, 'verify_message', None) or cause}" if cause is not None else str(lost), 2048)
+    return safe(str(lost), 4096)
 
 
 def _reason(error: OSError) -> str:

@@ -15,17 +15,27 @@ from typing import Final
 import attrs
 import trio
 
-from smtpcore import STANDARD, Limits, Secret, ServerConfig
+from smtpcore import STANDARD, AuthFailed, Limits, Secret, ServerConfig, safe
 from smtpcore.extensions import AUTH, STARTTLS
 from smtpcore.sasl import LOGIN, PLAIN, Scram, ServerMechanism
 
 from ._capture import CaptureSession
 from .admission import Admission
 from .certificate import ensure
-from .cli import EX_CANTCREAT, EX_OK, EX_SOFTWARE, EX_UNAVAILABLE, Console, Unable, set_up_logging
+from .cli import (
+    EX_CANTCREAT,
+    EX_OK,
+    EX_SOFTWARE,
+    EX_UNAVAILABLE,
+    PASSWORD_VARIABLE,
+    Console,
+    Unable,
+    set_up_logging,
+)
 from .credentials import Credentials
 from .listening import Port, listen_tcp
 from .maildir import Maildir
+from .observe import BaseObserver, Event, SessionFacts
 from .server import Server, serve
 from .session import Facts
 from .tls import TlsContext
@@ -123,6 +133,27 @@ def capture_in_worker(hostname: str, directory: Path) -> Capture:
     return Capture(hostname, directory, Credentials.load(_credentials(directory)), Console(sys.stdout))
 
 
+class Logins(BaseObserver):
+    """Tells in a line of each login that fails."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def event(self, session: SessionFacts, event: Event) -> None:
+        """See `Observer`."""
+        if isinstance(event, AuthFailed):
+            who = f"user={safe(event.username) if event.username else '-'} peer={session.peer.address or '-'}"
+            self._console.tell(f"login failed: {who} mechanism={safe(event.mechanism)}: {event.reply}")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return logins_in_worker, ()
+
+
+def logins_in_worker() -> Logins:
+    """The same in this process."""
+    return Logins(Console(sys.stdout))
+
+
 async def _run(options: argparse.Namespace, limits: Limits, console: Console) -> None:
     async with contextlib.AsyncExitStack() as stack:
         # From here on a signal waits until somebody looks.
@@ -146,8 +177,9 @@ async def _run(options: argparse.Namespace, limits: Limits, console: Console) ->
         ]
         capture = Capture(options.hostname, kept.directory, kept.credentials, console)
         start = functools.partial(
-            serve, ports, capture, admission=ADMISSION, grace=options.grace, workers=options.workers
-        )
+            serve, ports, capture, admission=ADMISSION, observer=Logins(console), grace=options.grace,
+            workers=options.workers,
+        )  # fmt: skip
         try:
             async with trio.open_nursery() as watch:
                 async with trio.open_nursery() as nursery:
@@ -208,8 +240,9 @@ async def _heed(signals: AsyncIterator[int], server: Server | Workers, console: 
             nursery.start_soon(_reload, server, console)
             continue
         server.drain(grace)
-        if server.connections:
-            console.tell(f"draining {server.connections} connections; another Ctrl-C cuts them")
+        if count := server.connections:
+            what, them = ("1 connection", "it") if count == 1 else (f"{count} connections", "them")
+            console.tell(f"draining {what}; another Ctrl-C cuts {them}")
         grace = 0.0
 
 
@@ -261,7 +294,15 @@ def _tries(kept: Kept, host: str, port: int, password: str, *, implicit_tls: boo
         "--cacert", str(kept.certificate), "--user", f"{user}:{password}",
         "--mail-from", sender, "--mail-rcpt", recipient, "--upload-file", "-",
     ]  # fmt: skip
-    return [shlex.join(swaks), r"printf 'Subject: try\r\n\r\nHello\r\n' | " + shlex.join(curl)]
+    ours = [
+        "smtpcore", "send", "--from", sender, "--to", recipient, "--auth", user, "--ca", str(kept.certificate),
+        *(["--tls"] if implicit_tls else []), f"{_bracketed(host)}:{port}",
+    ]  # fmt: skip
+    return [
+        f"{PASSWORD_VARIABLE}={shlex.quote(password)} {shlex.join(ours)}",
+        shlex.join(swaks),
+        r"printf 'Subject: try\r\n\r\nHello\r\n' | " + shlex.join(curl),
+    ]
 
 
 def _bracketed(host: str) -> str:

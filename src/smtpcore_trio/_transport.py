@@ -5,26 +5,18 @@ To receive is to wait first and then to read, which is also what keeps a busy co
 others; to send is to try first. A wait has no cancel scope of its own; whoever wants to end it calls `wake`.
 With a `trio.SocketStream` in a cancel scope a command and its reply took 59 us of processor time; so 29.
 
-The sockets of a server are watched by its `Hub`, a task that lets each connection go on by itself as far as that
-needs no waiting (`until`). Its own task sleeps meanwhile: to wake a task for every command would cost as much as
-the command does.
-
 A `trio.SSLStream` hands out one TLS record at a time, with a turn of the scheduler for each. Some clients
 write a record for every line of a message, and anybody may write one for every octet. Here all the records
 that have arrived are handed out together: 1.3 us each, where it was 40.
 """
 
 import contextlib
-import math
-import select
 import socket
 import ssl
 import struct
-import sys
 from collections.abc import Callable
 from typing import Final, Protocol
 
-import outcome
 import trio
 
 READ_OCTETS: Final = 65536
@@ -229,256 +221,6 @@ async def _received(transport: Transport) -> bytes:
     return received
 
 
-class Hub:
-    """Watches the sockets of a server. `run` it in a task; where it is None, each connection waits for itself.
-
-    The sockets are registered once, and edge-triggered: `trio.lowlevel.wait_readable` has a system call for each wait.
-    """
-
-    def __init__(self) -> None:
-        self._epoll = select.epoll()
-        self._watched: dict[int, WatchedTransport] = {}
-        self._again: dict[WatchedTransport, None] = {}
-
-    def watch(self, transport: "WatchedTransport") -> None:
-        """Notify *transport* of what comes, until it is closed."""
-        descriptor = transport.socket.fileno()
-        self._watched[descriptor] = transport
-        self._epoll.register(descriptor, _EVENTS)
-
-    def forget(self, transport: "WatchedTransport") -> None:
-        """It is about to be closed."""
-        if self._watched.pop(transport.socket.fileno(), None) is not None and not self._epoll.closed:
-            self._epoll.unregister(transport.socket)
-
-    def again(self, transport: "WatchedTransport") -> None:
-        """Go on with it, when the others have had their turn."""
-        self._again[transport] = None
-
-    async def run(self) -> None:
-        """Until cancelled."""
-        with self._epoll:
-            while True:
-                if self._again:
-                    await trio.lowlevel.checkpoint()
-                    waiting, self._again = self._again, {}
-                    for transport in waiting:
-                        transport.go_on()
-                else:
-                    await trio.lowlevel.wait_readable(self._epoll.fileno())
-                for descriptor, events in self._epoll.poll(0):
-                    watched = self._watched.get(descriptor)
-                    if watched is not None:  # and was not closed by one before it
-                        watched.notify(events)
-
-
-def new_hub() -> Hub | None:
-    """A hub, where the system has what it needs."""
-    return Hub() if sys.platform == "linux" else None
-
-
-if sys.platform == "linux":
-    _OVER: Final = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
-    _EVENTS: Final = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET
-
-
-def _stay() -> bool:
-    return False
-
-
-class WatchedTransport(SocketTransport):
-    """A socket that a `Hub` watches."""
-
-    __slots__ = ("_advance", "_context", "_hub", "_over", "_ready", "_task")
-
-    def __init__(self, connected: socket.socket, hub: Hub) -> None:
-        super().__init__(connected)
-        self._hub = hub
-        self._ready = False  # something may have come since the last read
-        self._over = False  # nothing more will come than has
-        self._task: trio.lowlevel.Task | None = None  # that waits
-        self._advance = _stay
-        hub.watch(self)
-
-    def unread(self, octets: bytes) -> None:
-        """See `SocketTransport`."""
-        super().unread(octets)
-        self._ready = self._ready or bool(octets)
-
-    def receive_now(self) -> bytes | None:
-        """See `Transport`."""
-        if self._unread:
-            octets, self._unread = self._unread, b""
-            return octets
-        try:
-            octets = self.socket.recv(READ_OCTETS)
-        except BlockingIOError:
-            self._ready = False
-            return None
-        except OSError as error:
-            raise trio.BrokenResourceError from error
-        # A read that is not filled has taken everything; of what comes then the hub hears. The end does not come twice.
-        self._ready = self._over or len(octets) == READ_OCTETS
-        return octets
-
-    async def until(self, advance: Advance) -> None:
-        """See `Transport`."""
-        while self._ready:
-            await trio.lowlevel.checkpoint()
-            if advance():
-                return
-        self._advance = advance
-        self._task = trio.lowlevel.current_task()
-        await trio.lowlevel.wait_task_rescheduled(self._forget_task)
-
-    def notify(self, events: int) -> None:
-        """These have happened."""
-        self._ready = True
-        if events & _OVER:
-            self._over = True
-        self.go_on()
-
-    def go_on(self) -> None:
-        """As `until` was told."""
-        task = self._task
-        if task is None:
-            return
-        try:
-            done = task.context.run(self._advance)
-        except Exception as error:  # which is for the connection's own task
-            self._resume(task, outcome.Error(error))
-            return
-        if done:
-            self._resume(task, outcome.Value(None))
-        elif self._ready:
-            self._hub.again(self)
-
-    def wake(self) -> None:
-        """See `Transport`."""
-        if self._task is not None:
-            self._resume(self._task, outcome.Error(trio.ClosedResourceError()))
-        super().wake()
-
-    def close(self, *, reset: bool = False) -> None:
-        """See `Transport`."""
-        self._hub.forget(self)
-        super().close(reset=reset)
-
-    def _resume(self, task: trio.lowlevel.Task, result: "outcome.Outcome[None]") -> None:
-        if self._task is task:  # and nobody else has, from within `advance`
-            self._task = None
-            self._advance = _stay
-            trio.lowlevel.reschedule(task, result)
-
-    def _forget_task(self, _raise_cancel: object) -> trio.lowlevel.Abort:
-        self._task = None
-        self._advance = _stay
-        return trio.lowlevel.Abort.SUCCEEDED
-
-
-class Timed(Protocol):
-    """What has deadlines: an engine."""
-
-    def next_deadline(self) -> float:
-        """When to call `handle_timeout`."""
-
-    def handle_timeout(self, now: float) -> None:
-        """So late it is."""
-
-
-class TimedTransport(SocketTransport):
-    """A socket whose waits end when `timed` says so; that is told then, and the wait ends as if woken."""
-
-    __slots__ = ("_keeper", "timed")
-
-    def __init__(self, connected: socket.socket) -> None:
-        super().__init__(connected)
-        self.timed: Timed | None = None
-        self._keeper: _Keeper | None = None
-
-    async def until(self, advance: Advance) -> None:
-        """See `Transport`."""
-        deadline = self._deadline()
-        if deadline == math.inf:
-            await super().until(advance)
-            return
-        waits = self._waits(deadline)
-        waits[self] = deadline
-        try:
-            await SocketTransport.until(self, advance)
-        finally:
-            del waits[self]
-
-    async def drain(self) -> None:
-        """See `Transport`."""
-        deadline = self._deadline()
-        waits = self._waits(deadline)
-        waits[self] = deadline
-        try:
-            await SocketTransport.drain(self)
-        finally:
-            del waits[self]
-
-    def expire(self, now: float) -> None:
-        """Say that it is *now*, which is too late."""
-        if self.timed is not None:
-            self.timed.handle_timeout(now)
-        if self.socket.fileno() >= 0:  # nobody has closed it meanwhile
-            self.wake()
-
-    def _deadline(self) -> float:
-        return math.inf if self.timed is None else self.timed.next_deadline()
-
-    def _waits(self, deadline: float) -> "dict[TimedTransport, float]":
-        """Where a wait is written down, so that it is ended at *deadline*."""
-        keeper = self._keeper
-        if keeper is None:
-            try:
-                keeper = _keeper.get()
-            except LookupError:
-                keeper = _Keeper()
-                _keeper.set(keeper)
-            self._keeper = keeper
-        if deadline < keeper.wakes:
-            keeper.wake_at(deadline)
-        return keeper.waits
-
-
-class _Keeper:
-    """Ends the waits that take too long: one task for all clients of a run of Trio.
-
-    A cancel scope for each wait would cost as much as the rest of it. Nearly every deadline is later than those
-    before it, so the task is hardly ever told of one: it sleeps to the first that it knows, and then looks around.
-    """
-
-    __slots__ = ("_scope", "waits", "wakes")
-
-    def __init__(self) -> None:
-        self.waits: dict[TimedTransport, float] = {}
-        self.wakes = math.inf
-        self._scope = trio.CancelScope()
-
-    def wake_at(self, deadline: float) -> None:
-        """Be awake at *deadline*, if not before."""
-        if self.wakes == math.inf:
-            trio.lowlevel.spawn_system_task(self._run)
-        self.wakes = self._scope.deadline = deadline
-
-    async def _run(self) -> None:
-        while self.wakes < math.inf:
-            with self._scope:
-                await trio.sleep_forever()
-            now = trio.current_time()
-            for transport, deadline in list(self.waits.items()):
-                if deadline <= now:
-                    transport.expire(now)
-            self.wakes = min((deadline for deadline in self.waits.values() if deadline > now), default=math.inf)
-            self._scope = trio.CancelScope(deadline=self.wakes)
-
-
-_keeper: Final = trio.lowlevel.RunVar[_Keeper]("smtpcore_trio keeper")
-
-
 class TlsTransport:
     """TLS over a socket. Use it after `shake_hands`.
 
@@ -558,18 +300,19 @@ class TlsTransport:
 
     async def until(self, advance: Advance) -> None:
         """See `Transport`."""
-        while self._more:
-            await trio.lowlevel.checkpoint()
-            if advance():
-                return
+        done = False
 
-        def advance_all() -> bool:
-            while not advance():
-                if not self._more:
-                    return False
-            return True
+        def advance_once() -> bool:
+            nonlocal done
+            done = advance()
+            return done or self._more
 
-        await self._below.until(advance_all)
+        while not done:
+            if self._more:
+                await trio.lowlevel.checkpoint()
+                done = advance()
+            else:
+                await self._below.until(advance_once)
 
     async def receive(self) -> bytes:
         """See `Transport`."""

@@ -30,6 +30,7 @@ from .admission import Admission
 from .listening import BACKLOG, Port
 from .observe import NOBODY, Observer
 from .session import Facts, Session
+from .tls import TlsContext
 
 # Those of a terminal are for all that run there; the process that has started us says what they mean.
 NOT_FOR_WORKERS: Final = (signal.SIGINT, signal.SIGHUP)
@@ -210,12 +211,15 @@ class Channel:
 async def reload_certificates(ports: Sequence[Port]) -> list[str]:
     """Have every TLS context read its files again; what went wrong. Those of which something did are as they were."""
     errors: list[str] = []
-    for context in dict.fromkeys(port.tls_context for port in ports):
-        if context is not None:
-            try:
-                await trio.to_thread.run_sync(context.reload)
-            except (OSError, ValueError) as error:
-                errors.append(str(error))
+    of: dict[TlsContext, list[str]] = {}
+    for port in ports:
+        if port.tls_context is not None:
+            of.setdefault(port.tls_context, []).append(port.name)
+    for context, names in of.items():
+        try:
+            await trio.to_thread.run_sync(context.reload)
+        except (OSError, ValueError) as error:
+            errors.append(f"that of {', '.join(names)}: {error}")
     return errors
 
 

@@ -19,7 +19,7 @@ import attrs
 
 from smtpcore import Peer, Reply
 
-from .listening import Network
+from .listening import Network, networks
 from .observe import Observer
 
 TOO_MANY: Final = Reply(421, "Too many connections, try again later", "4.3.2")
@@ -41,7 +41,7 @@ class Admission:
         handshakes_per_address: of TLS, from one address, at once.
         reserve_descriptors: of the process's file descriptors that connections may not take.
         ipv6_prefix: so many bits of an IPv6 address are one address here; a site has 64.
-        exempt: addresses to which what is said above of an address does not apply.
+        exempt: networks or addresses, also as text, to which what is said above of an address does not apply.
         silent: drop a connection without a 421.
         remembered: addresses for *rate*, of some 400 octets each.
 
@@ -56,7 +56,7 @@ class Admission:
     handshakes_per_address: int | None = 10
     reserve_descriptors: int = 64
     ipv6_prefix: int = 64
-    exempt: tuple[Network, ...] = ()
+    exempt: tuple[Network, ...] = attrs.field(default=(), converter=networks)
     silent: bool = False
     remembered: int = 50_000
 

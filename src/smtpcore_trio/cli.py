@@ -19,6 +19,8 @@ from typing import Final, NoReturn, TextIO
 
 from smtpcore import Limits, LocalProtocolError, safe
 
+from ._missing import EXTRAS, PROGRAM_EXTRA, is_missing
+
 # sysexits.h
 EX_OK: Final = 0
 EX_USAGE: Final = 64
@@ -38,15 +40,13 @@ EX_INTERRUPTED: Final = 130
 
 PASSWORD_VARIABLE: Final = "SMTPCORE_PASSWORD"
 
-_EXTRA: Final = "relay"
-
 _SERVE_EPILOG: Final = """\
 SIGHUP: the certificate is read again from DIR. Where it cannot be, that is told, and what there was stays. When the
 terminal closes, the program ends as by Ctrl-C.
 
 exit status:
   0    drained after Ctrl-C or SIGTERM; a second one ends the program without waiting
-  2    the arguments are wrong
+  64   the arguments are wrong
   69   an address cannot be listened on
   70   a worker does not start
   73   the directory, or a file in it, cannot be made or read
@@ -128,14 +128,12 @@ def set_up_logging() -> None:
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that ends the program with a status of its own when the arguments are wrong."""
-
-    usage_status = 2
+    """A parser that ends the program with the status of sysexits when the arguments are wrong."""
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong."""
         self.print_usage(sys.stderr)
-        self.exit(self.usage_status, f"{self.prog}: error: {message}\n")
+        self.exit(EX_USAGE, f"{self.prog}: error: {message}\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -149,9 +147,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         part = importlib.import_module(options.module, __package__)
         status: int = part.run(options, Console(sys.stdout))
     except ModuleNotFoundError as missing:
-        if missing.name not in ("trio", "cryptography"):
+        if missing.name not in EXTRAS:
             raise
-        print(f"smtpcore: {missing.name} is missing: pip install 'smtpcore[{_EXTRA}]'", file=sys.stderr)
+        print(f"smtpcore: {is_missing(missing.name, PROGRAM_EXTRA)}", file=sys.stderr)
         return EX_UNAVAILABLE
     except LocalProtocolError as error:
         command.error(str(error))
@@ -203,7 +201,7 @@ def _add_serve(parser: Parser) -> None:
         help="what is kept is in DIR (%(default)s)",
     )
     add("--hostname", metavar="NAME", default="localhost", help="our name in greetings (%(default)s)")
-    add("--max-octets", type=int, metavar="N", default=Limits().message_octets, help="of a message (%(default)s)")
+    add("--max-octets", type=_octets, metavar="N", default=Limits().message_octets, help="of a message (%(default)s)")
     add("--require-tls", action="store_true", help="take no mail before STARTTLS")
     add("--require-auth", action="store_true", help="take no mail before AUTH")
     add("--new-password", action="store_true", help="make a new password, which replaces the one there is")
@@ -212,7 +210,6 @@ def _add_serve(parser: Parser) -> None:
 
 
 def _add_send(parser: Parser) -> None:
-    parser.usage_status = EX_USAGE
     parser.set_defaults(parser=parser, module="._send")
     parser.add_argument(
         "server", metavar="HOST[:PORT]", help="where to; or the path of a Unix socket. Port 25, or as the options say"
@@ -279,24 +276,39 @@ def _version() -> str:
         return "not installed"
 
 
+def _whole(text: str) -> int:
+    """A number without a sign; -1 where it is none."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 20 else -1
+
+
 def _port(text: str) -> int:
-    port = int(text)
+    port = _whole(text)
     if not 0 <= port <= 65535:
-        raise argparse.ArgumentTypeError("a port is 0 to 65535")
+        raise argparse.ArgumentTypeError(f"a port is 0 to 65535, not {text!r}")
     return port
 
 
 def _count(text: str) -> int:
-    count = int(text)
+    count = _whole(text)
     if count < 1:
-        raise argparse.ArgumentTypeError("1 at least")
+        raise argparse.ArgumentTypeError(f"1 at least, not {text!r}")
     return count
 
 
+def _octets(text: str) -> int:
+    octets = _whole(text)
+    if octets < 0:
+        raise argparse.ArgumentTypeError(f"not a number of octets: {text!r}")
+    return octets
+
+
 def _seconds(text: str) -> float:
-    seconds = float(text)
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
     if not 0 <= seconds < float("inf"):
-        raise argparse.ArgumentTypeError("not a number of seconds")
+        raise argparse.ArgumentTypeError(f"not a number of seconds: {text!r}")
     return seconds
 
 
@@ -313,7 +325,7 @@ def _digest(text: str) -> bytes:
     except ValueError:
         digest = b""
     if len(digest) != 32:
-        raise argparse.ArgumentTypeError("not 64 hexadecimal digits")
+        raise argparse.ArgumentTypeError(f"not 64 hexadecimal digits: {text!r}")
     return digest
 
 
@@ -321,7 +333,7 @@ def _address(text: str) -> str:
     try:
         return str(ip_address(text))
     except ValueError:
-        raise argparse.ArgumentTypeError("not an IP address") from None
+        raise argparse.ArgumentTypeError(f"not an IP address: {text!r}") from None
 
 
 def _default_directory() -> Path:

@@ -6,6 +6,7 @@ what its methods return or raise.
 
 import contextlib
 import enum
+import os
 import socket
 import ssl
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -39,16 +40,19 @@ from smtpcore import (
 )
 from smtpcore.sasl import ClientMechanism
 
+from ._client_errors import Disconnected, NotOffered, Rejected
 from ._dialling import dial, dial_unix, our_name
 from ._pieces import Message, Pieces
 from ._pump import Pump, Tap
-from ._transport import TimedTransport, Transport
+from ._timed import TimedTransport, client_transport
+from ._transport import Transport
 from .observe_client import ClientObservation, ClientObserver, Sent, connecting
-from .tls import ClientTlsContext, client_context
+from .tls import StockTlsContext
 
 _DIGEST_OCTETS: Final = 32
 # Members of an enum are looked up by Python code in CPython 3.11: too slow for every wait.
 _WAIT_INTENT: Final = Wait.INTENT
+_PHASE_CLOSED: Final = Phase.CLOSED
 
 ClientPump = Pump[ClientConnection, ClientEvent]
 
@@ -63,41 +67,6 @@ class TlsMode(enum.Enum):
     OPPORTUNISTIC = "STARTTLS where it is offered; whose certificate that is does not matter by default"
     REQUIRED = "STARTTLS, or no mail"
     IMPLICIT = "begin with TLS (RFC 8314 section 3)"
-
-
-class ClientError(Exception):
-    """Why a client could not do what it was asked for."""
-
-
-class Disconnected(ClientError):
-    """The connection is gone. *closed* says why; of a handshake that failed the cause is the exception."""
-
-    def __init__(self, closed: Closed) -> None:
-        word = f": {closed.reply}" if closed.reply is not None else ""
-        detail = f" ({closed.detail})" if closed.detail else ""
-        super().__init__((closed.violation or closed.cause).value + detail + word)
-        self.closed = closed
-        self.reason = _REASONS.get(closed.cause, "lost")
-
-
-class Rejected(ClientError):
-    """The server has said no to *what*."""
-
-    reason = "rejected"
-
-    def __init__(self, what: str, reply: Reply) -> None:
-        super().__init__(f"{what}: {reply}")
-        self.reply = reply
-
-
-class NotOffered(ClientError):
-    """The server does not offer what is needed: STARTTLS, or a mechanism that may be used now."""
-
-    reason = "not_offered"
-
-
-# Of those that an observer tells apart, by the cause; the connection was lost for any other.
-_REASONS: Final = {Cause.TLS_FAILED: "tls_failed", Cause.TIMED_OUT: "timed_out", Cause.REJECTED: "rejected"}
 
 
 class Watcher(Tap, Protocol):
@@ -151,7 +120,8 @@ async def connect(
         OSError: there is no connection: `TimeoutError`, `socket.gaierror` and others.
         Rejected: the server does not greet us.
         NotOffered: TLS is required and is not offered.
-        Disconnected: the connection was lost, or TLS failed.
+        Disconnected: the connection was lost, or TLS failed; then its cause is a `NotPinned` or an `ssl.SSLError`, and
+            its text says so.
     """
     check_pins(pinned, tls)
     with connecting(observer, host, port) as observation:
@@ -162,7 +132,7 @@ async def connect(
 
 
 async def connect_unix(
-    path: str,
+    path: str | os.PathLike[str],
     *,
     tls: TlsMode = TlsMode.OPPORTUNISTIC,
     context: ssl.SSLContext | None = None,
@@ -177,8 +147,9 @@ async def connect_unix(
 ) -> "SMTPClient":
     """As `connect`, over a Unix socket: such as LMTP is often spoken over."""
     check_pins(pinned, tls)
-    with connecting(observer, path, 0) as observation:
-        connected = await dial_unix(path, connect_seconds)
+    where = os.fspath(path)
+    with connecting(observer, where, 0) as observation:
+        connected = await dial_unix(where, connect_seconds)
         return await _converse(
             connected, server_name, tls, context, hello, config, dialect, watcher, pinned, observation
         )
@@ -188,8 +159,11 @@ def check_pins(pinned: Collection[bytes], tls: TlsMode) -> None:
     """See that *pinned* goes with *tls*.
 
     Raises:
+        TypeError: it is no collection of digests.
         ValueError: it does not: mail could go out in the clear, or no certificate could be right.
     """
+    if not all(isinstance(digest, bytes) for digest in pinned):
+        raise TypeError("pinned holds SHA-256 digests, each of them bytes: pinned=[digest]")
     if pinned and tls not in (TlsMode.REQUIRED, TlsMode.IMPLICIT):
         raise ValueError("a certificate that is pinned wants TLS, not " + tls.name.lower())
     if any(len(digest) != _DIGEST_OCTETS for digest in pinned):
@@ -232,10 +206,10 @@ async def _converse(
         undo.callback(connected.close)
         check_pins(pinned, tls)
         config = config or ClientConfig()
-        if context is None:
-            context = client_context(verify=tls is not TlsMode.OPPORTUNISTIC and not pinned)
-        secure = ClientTlsContext(context, server_name.partition("%")[0].removesuffix("."), pinned)
-        below = TimedTransport(connected)
+        verify = tls is not TlsMode.OPPORTUNISTIC and not pinned
+        secure = StockTlsContext(context, verify, server_name.partition("%")[0].removesuffix("."), pinned)
+        below = client_transport(connected)
+        undo.callback(below.close)
         transport: Transport = below
         info: TlsInfo | None = None
         if tls is TlsMode.IMPLICIT:
@@ -253,12 +227,12 @@ async def _converse(
         return client
 
 
-async def _shake_hands(secure: ClientTlsContext, below: TimedTransport, seconds: float) -> tuple[Transport, TlsInfo]:
+async def _shake_hands(secure: StockTlsContext, below: TimedTransport, seconds: float) -> tuple[Transport, TlsInfo]:
     with trio.move_on_after(seconds):
         try:
             return await secure.shake_hands(below)
         except trio.BrokenResourceError as error:
-            raise Disconnected(Closed(Cause.TLS_FAILED)) from error.__cause__
+            raise Disconnected(Closed(Cause.TLS_FAILED), error.__cause__) from error.__cause__
     raise Disconnected(Closed(Cause.TIMED_OUT, "tls"))
 
 
@@ -286,6 +260,11 @@ class SMTPClient:
         self._observation = observation
         self._busy = False
         self._work = _Work(self)
+        self._now = trio.lowlevel.current_clock().current_time
+        self._pieces: Pieces | None = None  # of the message that is being sent
+        self._whole: bytes | None = None  # of it, where that is one piece, and not given yet
+        self._failure: Exception | None = None
+        self._is_watched = watcher is not None or observation is not None
 
     @property
     def capabilities(self) -> Capabilities:
@@ -342,7 +321,7 @@ class SMTPClient:
             while self.closed is None and self.connection.phase is Phase.TLS:
                 await self._next()
             if self.closed is not None:
-                raise Disconnected(self.closed) from self._pump.tls_failure
+                raise Disconnected(self.closed, self._pump.tls_failure) from self._pump.tls_failure
             info = self.connection.tls
             assert info is not None
             if self._watcher is not None:
@@ -399,33 +378,71 @@ class SMTPClient:
 
     async def _send(self, envelope: Envelope, pieces: "Pieces") -> tuple[Outcome, ...]:
         with self._at_work():
-            connection = self.connection
+            pump = self._pump
             self.begun = False
-            transaction = self.transaction = connection.send(envelope)
-            failure: Exception | None = None
-            all_sent = False
-            while not isinstance(event := await self._next(all_sent), TransactionDone):
-                if event is not None:
-                    all_sent = True
-                    continue
-                if self.closed is not None:  # by another task
-                    break
-                # It is our move, and there is only one.
-                self.begun = True
-                all_sent = False
-                try:
-                    octets, last = await pieces.next()
-                    pieces.octets += len(octets)
-                    connection.send_body(transaction, octets)
-                    if last:
-                        connection.end_body(transaction)
-                except Exception as error:
-                    failure = error
-                    connection.abort(transaction)
-            await self._settle()
-            if failure is not None:
-                raise failure
+            transaction = self.transaction = self.connection.send(envelope)
+            self._pieces, self._whole, self._failure = pieces, pieces.whole, None
+            pump.answer = self._answer
+            try:
+                self._tick()
+                while await pump.next_event() is None and self.closed is None:
+                    await self._give()
+                    self._tick()
+            finally:
+                pump.answer = self._pieces = self._whole = None
+            if self.connection.phase is _PHASE_CLOSED:
+                await self._settle()
+            if self._failure is not None:
+                raise self._failure
             return transaction.outcomes
+
+    def _answer(self, event: ClientEvent) -> bool:
+        """Go on with the message that is being sent; whether that goes on after *event*.
+
+        What is one piece is given here: to wake the task for it would cost as much as the rest.
+        """
+        next_event = self.connection.next_event
+        while True:
+            if self._is_watched or isinstance(event, Closed):
+                self._note(event)
+            if isinstance(event, TransactionDone):
+                return False
+            step = next_event()
+            if isinstance(step, Wait):
+                if step is _WAIT_INTENT and self._whole is not None and not self._pump.broken:
+                    whole, self._whole = self._whole, None
+                    self._put(whole, True)
+                return True
+            event = step
+
+    async def _give(self) -> None:
+        """It is our move, and there is only one: the next piece of the message."""
+        assert self._pieces is not None
+        self.begun = True
+        try:
+            octets, last = await self._pieces.next()
+        except Exception as error:
+            self._fail(error)
+        else:
+            self._put(octets, last)
+
+    def _put(self, octets: bytes, last: bool) -> None:
+        connection, transaction, pieces = self.connection, self.transaction, self._pieces
+        assert transaction is not None
+        assert pieces is not None
+        self.begun = True
+        pieces.octets += len(octets)
+        try:
+            connection.send_body(transaction, octets)
+            if last:
+                connection.end_body(transaction)
+        except Exception as error:
+            self._fail(error)
+
+    def _fail(self, error: Exception) -> None:
+        assert self.transaction is not None
+        self._failure = error
+        self.connection.abort(self.transaction)
 
     async def noop(self) -> Reply:
         """Say NOOP."""
@@ -518,17 +535,17 @@ class SMTPClient:
         while self.closed is None and self.connection.phase is Phase.CLOSED:
             await self._next()
 
-    async def _next(self, all_sent: bool = False) -> ClientEvent | None:
-        """The next event; None where it is our move, or nobody's any more.
+    def _tick(self) -> None:
+        """The caller may have taken its time."""
+        now = self._now()
+        if self.connection.next_deadline() <= now:
+            self._pump.tick(now)
 
-        Args:
-            all_sent: the engine was given nothing since the last event, which saves us a look where it is our move.
-        """
+    async def _next(self) -> ClientEvent | None:
+        """The next event; None where it is our move, or nobody's any more."""
         step = self.connection.next_event()
         if isinstance(step, Wait):
-            if all_sent and step is _WAIT_INTENT:
-                return None
-            self._pump.tick(trio.current_time())  # the caller may have taken its time
+            self._tick()
             event = await self._pump.next_event()
             if event is None:
                 return None

@@ -4,10 +4,10 @@ import contextlib
 import os
 import socket
 import stat
-from collections.abc import Iterator
-from ipaddress import IPv4Network, IPv6Network
+from collections.abc import Iterable, Iterator
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import attrs
 import trio
@@ -17,9 +17,28 @@ from smtpcore import SMTP, Dialect, ServerConfig
 from .tls import TlsContext
 
 Network = IPv4Network | IPv6Network
+AnyNetwork = Network | IPv4Address | IPv6Address | str
+"""A network, or what `ipaddress.ip_network` makes one of."""
 
 BACKLOG: Final = 1024
 """Connections that the system holds for us until we accept them; it may allow fewer."""
+
+
+def networks(given: Iterable[AnyNetwork] | AnyNetwork) -> tuple[Network, ...]:
+    """What is in *given*, which may be one alone.
+
+    Raises:
+        ValueError: it is none, or has bits of a host.
+    """
+    # One network is an iterable, too: of its addresses.
+    if isinstance(given, IPv4Network | IPv6Network | IPv4Address | IPv6Address | str):
+        given = [given]
+    return tuple(ip_network(each) for each in given)
+
+
+def _is_tls_context(_port: "Port", _attribute: object, given: Any) -> None:
+    if given is not None and not isinstance(given, TlsContext):
+        raise TypeError(f"tls_context is a TlsContext, such as TlsContext.load makes, not {type(given).__name__}")
 
 
 def _addresses(port: "Port") -> tuple[str, ...]:
@@ -41,22 +60,24 @@ class Port:
         tls_context: for STARTTLS, if the config has it, or for *implicit_tls*. Session tickets are good wherever
             the same context is; give each port its own.
         implicit_tls: every connection begins with TLS (RFC 8314 section 3).
-        proxies: where a PROXY header comes first. From there it is demanded; from elsewhere it is no command.
+        proxies: networks or addresses, also as text, where a PROXY header comes first. From there it is demanded; from
+            elsewhere it is no command.
         unix_proxies: the same of whoever connects by a Unix socket, and so has no address.
         name: for logs and metrics; by default the first address.
 
     Raises:
-        ValueError: there is no listener, or no Unix socket for *unix_proxies*, or TLS is wanted, and there is no
-            context for it.
+        ValueError: there is no listener, or no Unix socket for *unix_proxies*; TLS is wanted, and there is no context
+            for it, or there is one that nothing uses; nobody may send without AUTH, and nobody is offered it.
+        TypeError: *tls_context* is no `TlsContext`.
         LocalProtocolError: the config does not suit the dialect.
     """
 
     listeners: tuple[trio.SocketListener, ...]
     config: ServerConfig
     dialect: Dialect = SMTP
-    tls_context: TlsContext | None = None
+    tls_context: TlsContext | None = attrs.field(default=None, validator=_is_tls_context)
     implicit_tls: bool = False
-    proxies: tuple[Network, ...] = ()
+    proxies: tuple[Network, ...] = attrs.field(default=(), converter=networks)
     unix_proxies: bool = False
     addresses: tuple[str, ...] = attrs.field(default=attrs.Factory(_addresses, takes_self=True), init=False)
     """Those of the listeners: ``192.0.2.1:25``, ``[2001:db8::1]:25``, or a path."""
@@ -67,10 +88,21 @@ class Port:
             raise ValueError("a port needs a listener")
         if self.unix_proxies and not any(each.socket.family == socket.AF_UNIX for each in self.listeners):
             raise ValueError("unix_proxies needs a Unix socket")
-        offered = {extension.keyword for extension in self.config.extensions}
-        if self.tls_context is None and (self.implicit_tls or "STARTTLS" in offered):
+        tls = self.implicit_tls or any(each.keyword == "STARTTLS" for each in self.config.extensions)
+        if tls and self.tls_context is None:
             raise ValueError("TLS needs a tls_context")
+        if self.tls_context is not None and not tls:
+            raise ValueError("tls_context is never used: put STARTTLS into config.extensions, or say implicit_tls=True")
         self.config.plan(self.dialect)
+        required = self.config.auth_required
+        if (
+            (self.dialect.auth_required if required is None else required)
+            and not (tls or self.config.cleartext_auth)
+            and not (self.proxies or self.unix_proxies)  # by which a client's TLS may be told of
+        ):
+            raise ValueError(
+                "nobody can log in here: AUTH wants TLS; add STARTTLS, implicit_tls or cleartext_auth=True"
+            )
 
 
 def address_of(listener: trio.SocketListener) -> str:
@@ -146,7 +178,9 @@ def waiting(listener: trio.SocketListener) -> Iterator[socket.socket]:
             yield queue.accept()[0]
 
 
-def listen_unix(path: Path, mode: int = 0o660, *, backlog: int = BACKLOG) -> tuple[trio.SocketListener, ...]:
+def listen_unix(
+    path: str | os.PathLike[str], mode: int = 0o660, *, backlog: int = BACKLOG
+) -> tuple[trio.SocketListener, ...]:
     """Listen on a Unix socket.
 
     It takes the place of a socket that nobody listens on any more. The file stays when the server ends.
@@ -158,17 +192,28 @@ def listen_unix(path: Path, mode: int = 0o660, *, backlog: int = BACKLOG) -> tup
     Raises:
         OSError: it cannot be made, or there is something else at *path*, such as a socket that somebody listens on.
     """
-    _vacate(path)
-    made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
+    path = Path(path)
+    with contextlib.ExitStack() as stack, _naming(path):
+        _vacate(path)
+        made = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
         made.bind(os.fspath(path))
+        stack.callback(path.unlink, missing_ok=True)
         # Nobody can connect before `listen`.
         path.chmod(mode)
         made.listen(backlog)
-    except BaseException:
-        made.close()
-        raise
+        stack.pop_all()
     return (trio.SocketListener(trio.socket.from_stdlib_socket(made)),)
+
+
+@contextlib.contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Name *path* in errors of its socket, as those of files do."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            raise OSError(error.errno, error.strerror or str(error), os.fspath(path)) from None
+        raise
 
 
 def _vacate(path: Path) -> None:

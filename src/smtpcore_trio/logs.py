@@ -2,6 +2,8 @@
 
 All that a peer chooses is made safe: no line holds a control character, or one that changes the direction of the
 text, and no value is long.
+
+What a server has to say of itself, such as the exceptions of a session, goes to ``smtpcore_trio`` of `logging`.
 """
 
 from collections import Counter
@@ -16,6 +18,7 @@ from smtpcore import (
     Closed,
     Deviation,
     Envelope,
+    Hello,
     MailFrom,
     Peer,
     Question,
@@ -25,7 +28,7 @@ from smtpcore import (
     safe,
 )
 
-from .observe import BaseObserver, Event, Rejected, Secured, SessionFacts, Settled
+from .observe import NO_PROXY_HEADER, NO_TLS, BaseObserver, Denied, Event, Secured, SessionFacts, Settled
 from .observe_client import BaseClientObserver, ClientFacts, Sent
 
 # Recipients, and verdicts, that a line names.
@@ -51,12 +54,14 @@ class Logs(BaseObserver):
     Args:
         logger: such as `structlog.get_logger` gives. It must not block for long.
 
-    Each line of a session has its ``session``, ``peer`` and ``port``.
+    Each line of a session has its ``session``, ``peer`` and ``port``; that of a message also ``helo``, and ``username``
+    and ``tls`` where there are any.
     """
 
     def __init__(self, logger: BoundLogger) -> None:
         self._logger = logger
         self._bound: dict[str, BoundLogger] = {}
+        self._known: dict[str, dict[str, str]] = {}  # what a message line has of its session
 
     def _of(self, session: SessionFacts) -> BoundLogger:
         bound = self._bound.get(session.session_id)
@@ -64,9 +69,19 @@ class Logs(BaseObserver):
             bound = self._logger.bind(session=session.session_id, peer=_name(session.peer), port=safe(session.port))
         return bound
 
+    def _know(self, session: SessionFacts, **values: str) -> None:
+        if (known := self._known.get(session.session_id)) is not None:
+            known.update(values)
+
+    def _about(self, session: SessionFacts) -> dict[str, str]:
+        """Of what kind of session a message is, as far as that is known."""
+        tls = {} if session.tls is None else {"tls": safe(session.tls.version)}
+        return self._known.get(session.session_id, {}) | tls
+
     def opened(self, session: SessionFacts) -> None:
         """See `Observer`."""
         bound = self._bound[session.session_id] = self._of(session)
+        self._known[session.session_id] = {}
         bound.info("session opened", tls=session.tls is not None)
 
     def closed(self, session: SessionFacts, closed: Closed | None) -> None:
@@ -74,11 +89,17 @@ class Logs(BaseObserver):
         cause = "cut" if closed is None else closed.cause.name.lower()
         self._of(session).info("session closed", cause=cause, detail=safe(closed.detail) if closed else "")
         self._bound.pop(session.session_id, None)
+        self._known.pop(session.session_id, None)
 
     def refused(self, limit: str, peer: Peer, session: SessionFacts | None = None) -> None:
         """See `Observer`."""
         logger = self._logger.bind(peer=_name(peer)) if session is None else self._of(session)
-        logger.warning("limit", limit=limit)
+        if limit == NO_PROXY_HEADER:
+            logger.warning("no PROXY header")
+        elif limit == NO_TLS:
+            logger.info("no TLS")
+        else:
+            logger.warning("limit", limit=limit)
 
     def event(self, session: SessionFacts, event: Event) -> None:
         """See `Observer`."""
@@ -87,9 +108,16 @@ class Logs(BaseObserver):
                 replies = [_reply(each) for each in event.verdicts[:_NAMED]]
                 taken = sum(each.positive for each in event.verdicts)
                 self._of(session).info(
-                    "message", octets=event.octets, taken=taken, replies=replies, **_envelope(event.envelope)
+                    "message",
+                    octets=event.octets,
+                    taken=taken,
+                    replies=replies,
+                    **_envelope(event.envelope),
+                    **self._about(session),
                 )
-            case Rejected():
+            case Hello():
+                self._know(session, helo=safe(str(event.host)))
+            case Denied():
                 self._of(session).info("refused", command=_command(event.question), reply=_reply(event.reply))
             case Refused():
                 self._of(session).info("refused", command=safe(event.line), reply=_reply(event.reply))
@@ -101,9 +129,9 @@ class Logs(BaseObserver):
                     reply=_reply(event.reply),
                 )
             case Authenticated():
-                self._of(session).info(
-                    "authenticated", mechanism=safe(event.mechanism), username=safe(event.identity.username)
-                )
+                username = safe(event.identity.username)
+                self._know(session, username=username)
+                self._of(session).info("authenticated", mechanism=safe(event.mechanism), username=username)
             case Secured():
                 self._of(session).info("tls", version=safe(event.tls.version), cipher=safe(event.tls.cipher))
             case BodyAborted():
@@ -193,8 +221,8 @@ def _envelope(envelope: Envelope | None) -> dict[str, Any]:
 def _command(question: Question) -> str:
     match question:
         case MailFrom():
-            return safe(f"MAIL {question.path}")
+            return safe(f"MAIL FROM:<{question.path}>")
         case RcptTo():
-            return safe(f"RCPT {question.path}")
+            return safe(f"RCPT TO:<{question.path}>")
         case _:
             return safe(getattr(question, "verb", type(question).__name__.upper()))

@@ -38,11 +38,11 @@ def refusal(error: OSError) -> Reply:
 class Maildir:
     """A Maildir: ``tmp``, ``new`` and ``cur`` below *path*."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.tmp = path / "tmp"
-        self.new = path / "new"
-        self.cur = path / "cur"
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self.tmp = self.path / "tmp"
+        self.new = self.path / "new"
+        self.cur = self.path / "cur"
         self._host = socket.gethostname().replace("/", "\\057").replace(":", "\\072")
 
     def create(self) -> None:

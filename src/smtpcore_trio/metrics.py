@@ -4,7 +4,7 @@
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -12,10 +12,22 @@ from typing import Any, Final, Literal
 import attrs
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 
-from smtpcore import Cause, ClientTimeouts, Closed, Fate, Limits, Peer, Reply, Timeouts
+from smtpcore import (
+    Authenticated,
+    AuthFailed,
+    Cause,
+    ClientTimeouts,
+    Closed,
+    Fate,
+    Limits,
+    Peer,
+    RcptTo,
+    Reply,
+    Timeouts,
+)
 
 from .admission import Admission
-from .observe import BaseObserver, BodySize, Event, SessionFacts, Settled
+from .observe import NO_PROXY_HEADER, NO_TLS, BaseObserver, BodySize, Denied, Event, SessionFacts, Settled
 from .observe_client import CONNECT_SECONDS, REASONS, BaseClientObserver, ClientFacts, Sent
 
 # What else `Admission` says.
@@ -48,11 +60,80 @@ CLIENT_LIMITS: Final = (
 """The limits and deadlines that end a connection of a client. Nobody reads how near it has come to one: they are
 counted, and have no gauge."""
 
+# What else `Observer.refused` tells.
+_FAILURES: Final = (
+    (NO_PROXY_HEADER, "smtp_proxy_failures", "Connections of proxies without a good PROXY header."),
+    (NO_TLS, "smtp_tls_failures", "Connections that were to begin with TLS, and whose handshake failed."),
+)
+
 OTHER: Final = "other"
 # From what a server beside us takes, to the wait for the reply to the final dot.
 _SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 # Names of ports that are told apart. They are the application's; should it make up new ones, they are no leak.
 _PORTS: Final = 100
+
+
+class _OfPorts:
+    """What is counted of each port."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        def counter(name: str, what: str, *labels: str) -> Counter:
+            return Counter(f"smtp_{name}", what, ["port", *labels], registry=registry)
+
+        self.opened = counter("sessions_opened", "Sessions that began.")
+        self.closed = counter("sessions_closed", "Sessions that ended.", "cause")
+        self.messages = counter("messages", "Messages that were taken, for one recipient at least.")
+        self.octets = counter("body_octets", "Octets of messages that came.")
+        self.replies = counter("replies", "Replies.", "class")
+        self.recipients = counter("recipients", "Recipients that sessions were asked for.")
+        self.refused = counter("recipients_refused", "Recipients that sessions have refused.")
+        self.auth = counter("auth", "Outcomes of AUTH.", "mechanism", "result")
+
+
+class _OfPort:
+    """The same of one port. To find a child by its labels takes longer than to count."""
+
+    def __init__(self, of: _OfPorts, name: str) -> None:
+        self.opened = of.opened.labels(name)
+        self.closed = {cause: of.closed.labels(name, cause.name.lower()) for cause in Cause}
+        self.cut = of.closed.labels(name, "cut")
+        self.messages = of.messages.labels(name)
+        self.octets = of.octets.labels(name)
+        self.replies = {digit: of.replies.labels(name, f"{digit}xx") for digit in (2, 3, 4, 5)}
+        self.recipients = of.recipients.labels(name)
+        self.refused = of.refused.labels(name)
+        self._name, self._auth = name, of.auth
+
+    def count_body(self, event: BodySize) -> None:
+        self.octets.inc(event.octets)
+
+    def count_message(self, event: Settled) -> None:
+        if any(reply.positive for reply in event.verdicts):
+            self.messages.inc()
+
+    def count_recipient(self, _event: RcptTo) -> None:
+        self.recipients.inc()
+
+    def count_denied(self, event: Denied) -> None:
+        if isinstance(event.question, RcptTo):
+            self.refused.inc()
+
+    # The mechanisms are those of the config, whatever a client asks for.
+    def count_authenticated(self, event: Authenticated) -> None:
+        self._auth.labels(self._name, event.mechanism, "succeeded").inc()
+
+    def count_auth_failed(self, event: AuthFailed) -> None:
+        self._auth.labels(self._name, event.mechanism, "failed").inc()
+
+
+_COUNTS: Final[Mapping[type[object], Callable[[_OfPort, Any], None]]] = {
+    BodySize: _OfPort.count_body,
+    Settled: _OfPort.count_message,
+    RcptTo: _OfPort.count_recipient,
+    Denied: _OfPort.count_denied,
+    Authenticated: _OfPort.count_authenticated,
+    AuthFailed: _OfPort.count_auth_failed,
+}
 
 
 class Metrics(BaseObserver):
@@ -70,24 +151,16 @@ class Metrics(BaseObserver):
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
         self._registry = registry
         self._sessions = Gauge("smtp_sessions", "Sessions at work.", registry=registry, multiprocess_mode="livesum")
-        self._opened = Counter("smtp_sessions_opened", "Sessions that began.", ["port"], registry=registry)
-        self._closed = Counter("smtp_sessions_closed", "Sessions that ended.", ["cause"], registry=registry)
-        self._messages = Counter(
-            "smtp_messages", "Messages that were taken, for one recipient at least.", ["port"], registry=registry
-        )
-        self._octets = Counter("smtp_body_octets", "Octets of messages that came.", ["port"], registry=registry)
-        self._replies = Counter("smtp_replies", "Replies.", ["class"], registry=registry)
+        self._of_ports = _OfPorts(registry)
         self._gauges: dict[str, Gauge] = {}
         self._rejections: dict[str, Counter] = {}
+        for name, metric, what in _FAILURES:
+            self._rejections[name] = Counter(metric, what, registry=registry)
         for name in SERVER_LIMITS:
             self._add_limit(name, f"How much of the limit {name} is in use.", registry)
         for name in SESSION_LIMITS:
             self._add_limit(name, f"The most of the limit {name} that one session has come to.", registry)
-        # To find a child by its labels takes longer than to count.
-        self._said = {digit: self._replies.labels(f"{digit}xx") for digit in (2, 3, 4, 5)}
-        self._ended = {cause: self._closed.labels(cause.name.lower()) for cause in Cause}
-        self._cut = self._closed.labels("cut")
-        self._ports: dict[str, tuple[Counter, Counter, Counter]] = {}
+        self._ports: dict[str, _OfPort] = {}
         self._most = dict.fromkeys(SESSION_LIMITS, 0.0)
 
     def _add_limit(self, name: str, what: str, registry: CollectorRegistry) -> None:
@@ -102,35 +175,34 @@ class Metrics(BaseObserver):
             raise TypeError(f"Metrics can count in workers with {_DIRECTORY}, and in the default registry only")
         return _in_worker, ()
 
-    def _port(self, name: str) -> tuple[Counter, Counter, Counter]:
+    def _port(self, name: str) -> "_OfPort":
         counters = self._ports.get(name)
         if counters is None:
             if len(self._ports) >= _PORTS and name != OTHER:
                 return self._port(OTHER)
-            counters = (self._opened.labels(name), self._messages.labels(name), self._octets.labels(name))
-            self._ports[name] = counters
+            counters = self._ports[name] = _OfPort(self._of_ports, name)
         return counters
 
     def opened(self, session: SessionFacts) -> None:
         """See `Observer`."""
         self._sessions.inc()
-        self._port(session.port)[0].inc()
+        self._port(session.port).opened.inc()
 
     def event(self, session: SessionFacts, event: Event) -> None:
         """See `Observer`."""
-        if isinstance(event, BodySize):
-            self._port(session.port)[2].inc(event.octets)
-        elif isinstance(event, Settled) and any(reply.positive for reply in event.verdicts):
-            self._port(session.port)[1].inc()
+        count = _COUNTS.get(type(event))
+        if count is not None:
+            count(self._port(session.port), event)
 
     def said(self, session: SessionFacts, reply: Reply) -> None:
         """See `Observer`."""
-        self._said[reply.code // 100].inc()
+        self._port(session.port).replies[reply.code // 100].inc()
 
     def closed(self, session: SessionFacts, closed: Closed | None) -> None:
         """See `Observer`."""
         self._sessions.dec()
-        (self._cut if closed is None else self._ended[closed.cause]).inc()
+        port = self._port(session.port)
+        (port.cut if closed is None else port.closed[closed.cause]).inc()
 
     def refused(self, limit: str, peer: Peer, session: SessionFacts | None = None) -> None:
         """See `Observer`. Raises `KeyError` for what is no limit."""
@@ -154,7 +226,7 @@ def _in_worker() -> Metrics:
         pid = int(path.stem.rpartition("_")[2])
         try:
             os.kill(pid, 0)
-        except ProcessLookupError:
+        except OSError:  # nobody, or somebody else's process by now
             path.unlink(missing_ok=True)
     return Metrics()
 

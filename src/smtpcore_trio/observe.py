@@ -52,6 +52,12 @@ logger: Final = logging.getLogger("smtpcore_trio")
 
 HIDDEN: Final = "***"
 
+NO_PROXY_HEADER: Final = "proxy"
+"""For `Observer.refused`: somebody in `Port.proxies` has not begun with a good PROXY header."""
+
+NO_TLS: Final = "tls_failed"
+"""For `Observer.refused`: the handshake with which a connection begins has failed. Of STARTTLS it is `Closed`."""
+
 
 @attrs.frozen
 class SessionFacts:
@@ -90,7 +96,7 @@ class BodySize:
 
 
 @attrs.frozen
-class Rejected:
+class Denied:
     """The session has said no to a question; to one of AUTH it is `AuthFailed`."""
 
     question: Question
@@ -116,7 +122,7 @@ class Secured:
 Event = (
     Connected | Hello | StartTls | MailFrom | RcptTo | BodyBegin | BodyEnd | Verify | Extended | XClient
     | BodyAborted | Reset | Authenticated | AuthFailed | Refused | Deviation | Quit | Closed
-    | BodySize | Rejected | Settled | Secured
+    | BodySize | Denied | Settled | Secured
 )  # fmt: skip
 """What `Observer.event` is told. `Refused` has no more of its line than can be shown."""
 
@@ -140,10 +146,11 @@ class Observer(Protocol):
         """It is over; *closed* is None where it was cut."""
 
     def refused(self, limit: str, peer: Peer, session: SessionFacts | None = None) -> None:
-        """A limit was hit, or a deadline has expired.
+        """A limit was hit, a deadline has expired, or a connection has failed before there was a session.
 
         Args:
-            limit: its name in `Limits`, `Timeouts` or `Admission`.
+            limit: its name in `Limits`, `Timeouts` or `Admission`; ``proxy`` of a proxy that has sent no good header,
+                and ``tls_failed`` of a handshake that comes before the session.
             peer: who has hit it.
             session: None where there was none yet.
         """
@@ -452,7 +459,7 @@ class Observation:
     def rejected(self, question: Question, reply: Reply) -> None:
         """The session says no to *question*."""
         if not isinstance(question, _SECRET_QUESTIONS):
-            self._observer.event(self.session, Rejected(question, reply))
+            self._observer.event(self.session, Denied(question, reply))
 
     def settled(self, end: BodyEnd, verdicts: tuple[Reply, ...]) -> None:
         """The session has given its verdict."""

@@ -14,7 +14,7 @@ probe: when the connection turns out to be dead, whoever is certain not to have 
 import contextlib
 import ssl
 from collections import OrderedDict
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Sequence
 from types import TracebackType
 from typing import Final, Self
 
@@ -24,9 +24,10 @@ import trio
 from smtpcore import SMTP, ClientConfig, Dialect, Envelope, Fate, LocalProtocolError, Outcome, Phase
 from smtpcore.sasl import ClientMechanism
 
-from ._pieces import Message
+from ._client_errors import ClientError
+from ._pieces import Message, checked
 from .admission import Tally
-from .client import ClientError, SMTPClient, TlsMode, check_pins, connect, connect_unix
+from .client import SMTPClient, TlsMode, check_pins, connect, connect_unix
 from .observe_client import ClientObserver, guarded_client
 
 PROBE_SECONDS: Final = 10.0
@@ -151,6 +152,7 @@ class Pool:
         self._reaper: trio.CancelScope | None = None
         self._manager = trio.open_nursery()
         self._nursery: trio.Nursery
+        self._now: Callable[[], float]
 
     @property
     def connections(self) -> int:
@@ -169,6 +171,7 @@ class Pool:
 
     async def __aenter__(self) -> Self:
         self._nursery = await self._manager.__aenter__()
+        self._now = trio.lowlevel.current_clock().current_time
         self._closed = False
         return self
 
@@ -201,6 +204,8 @@ class Pool:
             Exception: what `connect` raises, `SMTPClient.authenticate` and `SMTPClient.send`, as long as the
                 fate of no recipient is known. Where it is, the other recipients are just UNSENT.
         """
+        if not isinstance(destination, Destination):
+            raise TypeError(f"a Destination, such as Destination(host, port), not {destination!r}")
         place = await self._place(destination)
         try:
             return await self._deliver(place, envelope, message)
@@ -234,7 +239,8 @@ class Pool:
         self, place: "_Place", envelope: Envelope, body: "_Body"
     ) -> tuple[tuple[Outcome, ...], Sequence[int]]:
         """Send to each recipient once; the outcomes, and for which of them it is to be tried again."""
-        await place.part()
+        if place.doomed is not None:
+            await place.part()
         client = place.client
         if client is not None and not (client.quiet or await _answers(client)):
             client = None
@@ -255,7 +261,7 @@ class Pool:
             return outcomes, [index for index, each in enumerate(outcomes) if kept and _lost(each, client.begun)]
         # The connection is there, so the server wants fewer recipients at a time, or no more messages.
         again = [index for index, each in enumerate(outcomes) if each.fate is _UNSENT]
-        if again and self._is_used_up(place, client):
+        if again and self._is_used_up(place, client, self._now()):
             place.doom()
         return outcomes, again if len(again) < len(outcomes) else ()
 
@@ -299,7 +305,7 @@ class Pool:
         for place in reversed(home.idle):  # the others may then be let go
             if place.destination is destination or place.destination == destination:
                 self._take_idle(place)
-                if trio.current_time() >= place.expires:
+                if self._now() >= place.expires:
                     place.doom()
                 return place
         if home.count >= self.limits.per_host:
@@ -334,25 +340,26 @@ class Pool:
         if client is None or client.closed is not None or self._closed:
             place.drop()
             self._free(place)
-        elif self._is_used_up(place, client):
+        elif self._is_used_up(place, client, now := self._now()):
             self._retire_soon(place)
         else:
             limits = self.limits
-            place.expires = min(trio.current_time() + limits.idle, place.born + limits.age)
+            place.expires = min(now + limits.idle, place.born + limits.age)
             place.home.idle.append(place)
             self._idle += 1
             if self._reaper is None:
                 self._reaper = trio.CancelScope()
                 self._nursery.start_soon(self._reap, self._reaper)
-            self._grant()
+            if self._hungry:
+                self._grant()
 
-    def _is_used_up(self, place: "_Place", client: SMTPClient) -> bool:
+    def _is_used_up(self, place: "_Place", client: SMTPClient, now: float) -> bool:
         limits, connection = self.limits, client.connection
         return (
             place.messages >= limits.messages
             or connection.phase is not _READY
             or connection.transactions_left == 0
-            or trio.current_time() >= place.born + limits.age
+            or now >= place.born + limits.age
         )
 
     def _free(self, place: "_Place") -> None:
@@ -506,7 +513,7 @@ class _Body:
         self._message = message
         self._start: int | None = None
         self.begun = False
-        if not isinstance(message, bytes | AsyncIterable) and message.seekable():
+        if not isinstance(message, bytes | AsyncIterable) and checked(message).seekable():
             self._start = message.tell()
 
     def give(self) -> Message:

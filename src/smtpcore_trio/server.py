@@ -10,6 +10,7 @@ the sessions are let end, until the grace is over.
 
 import contextlib
 import errno
+import inspect
 import math
 import socket
 from collections.abc import Callable, Sequence
@@ -17,15 +18,16 @@ from typing import Final
 
 import trio
 
-from smtpcore import Envelope, Hello, Identity, Limits, Peer, ServerConnection, TlsInfo
+from smtpcore import Closed, Envelope, Hello, Identity, Limits, Peer, ServerConnection, TlsInfo
 from smtpcore.proxy import ProxyError
 
-from ._conversation import LOCAL_ERROR, Conversation, ServerPump, logger
-from ._transport import SocketTransport, TlsTransport, Transport, WatchedTransport, new_hub
+from ._conversation import LOCAL_ERROR, Conversation, ServerPump, logger, reads_bodies
+from ._hub import WatchedTransport, new_hub
+from ._transport import SocketTransport, TlsTransport, Transport
 from ._worker import Order, reload_certificates
 from .admission import Admission, Full, Gate, Seat, descriptors
 from .listening import Port, waiting
-from .observe import NOBODY, Observer, SessionFacts, guarded, new_session_id, observing
+from .observe import NO_PROXY_HEADER, NO_TLS, NOBODY, Observer, SessionFacts, guarded, new_session_id, observing
 from .proxied import hear_proxy, is_proxy
 from .session import BaseSession, Facts, Session
 from .tls import TlsContext
@@ -43,6 +45,9 @@ _PAUSE: Final = 0.05
 _LONGEST_PAUSE: Final = 1.0
 _COMPLAIN_EVERY: Final = 60.0
 
+# For `closed` of a session, also of one that was cut.
+_CLOSED_SECONDS: Final = 5.0
+
 
 async def serve(
     ports: Sequence[Port],
@@ -59,7 +64,7 @@ async def serve(
 
     To drain is to stop accepting, to say 421 to every client at its next legal moment, and to let
     messages that are coming in end in their verdict. This takes *grace* seconds at most, through any
-    cancellation; what is left then is cut.
+    cancellation; what is left then is cut, and what it holds let go of (`BaseSession.closed`).
 
     Args:
         ports: the ways in.
@@ -108,7 +113,7 @@ class Server:
         self._early: set[trio.CancelScope] = set()  # around what comes before a session
         self._hub = new_hub()
         self._accepting = trio.CancelScope()
-        self._living = trio.CancelScope(shield=True)
+        self._living = trio.CancelScope()
         self._ready = trio.Event()
         self._empty = trio.Event()
         self._closed = False
@@ -185,14 +190,18 @@ class Server:
             raise self._failure
 
     async def _hold_sessions(self) -> None:
-        with self._living:
-            async with trio.open_nursery() as self._sessions:
-                self._sessions.start_soon(self._reap)
+        with trio.CancelScope(shield=True):
+            async with trio.open_nursery() as watching:
                 if self._hub is not None:
-                    self._sessions.start_soon(self._hub.run)
-                self._ready.set()
-                await self._empty.wait()
-                self._sessions.cancel_scope.cancel()
+                    watching.start_soon(self._hub.run)
+                with self._living:
+                    async with trio.open_nursery() as self._sessions:
+                        self._sessions.start_soon(self._reap)
+                        self._ready.set()
+                        await self._empty.wait()
+                        self._sessions.cancel_scope.cancel()
+                # Not before: what a session does while it is cut may still wait for its client.
+                watching.cancel_scope.cancel()
         if self.cut:
             logger.warning("%d sessions were cut, as they did not end in time", self.cut)
 
@@ -203,12 +212,17 @@ class Server:
             for each in (port.config.timeouts for port in self.ports)
         )
         tick = min(_TICK, shortest / _TICK_PART)
+        due = -math.inf
         while True:
             await trio.sleep(tick)
             now = trio.current_time()
+            if now < due and not self.draining:
+                continue
+            # A deadline that is armed from now on is later than this, and one that is armed moves to later only.
+            due = now + shortest
             for pump, session_id in self._pumps.items():
                 try:
-                    pump.tick(now)
+                    due = min(due, pump.tick(now))
                 except Exception:
                     logger.exception("the deadlines of the session %s were lost by an error", session_id)
 
@@ -280,11 +294,12 @@ class Server:
     async def _serve_one(self, port: Port, connected: socket.socket, peer: Peer, seat: Seat, proxy: bool) -> None:
         session_id = new_session_id()
         try:
-            below = SocketTransport(connected) if self._hub is None else WatchedTransport(connected, self._hub)
-            with contextlib.closing(below):
-                introduced = await self._introduce(port, below, peer, seat, proxy)
-                if introduced is not None:
-                    await self._converse(port, session_id, introduced, seat)
+            with connected:  # should it not come to a transport
+                below = SocketTransport(connected) if self._hub is None else WatchedTransport(connected, self._hub)
+                with contextlib.closing(below):
+                    introduced = await self._introduce(port, below, peer, seat, proxy)
+                    if introduced is not None:
+                        await self._converse(port, session_id, introduced, seat)
         except BaseException as error:
             # Nothing that one connection does may end the others.
             ours, theirs = BaseExceptionGroup("", [error]).split(_is_ours)
@@ -326,6 +341,7 @@ class Server:
         except ProxyError as error:
             whence = proxy.address or "a Unix socket"
             logger.info("a connection from %s to %s had no PROXY header: %s", whence, port.name, error)
+            self._gate.observer.refused(NO_PROXY_HEADER, proxy)
             return None
         except Full as full:
             self._turn_away(port, below.socket, full)
@@ -338,7 +354,12 @@ class Server:
     async def _shake_hands(self, port: Port, below: SocketTransport, peer: Peer, seat: Seat) -> "Introduced | None":
         assert port.tls_context is not None
         with trio.move_on_after(port.config.timeouts.tls):
-            above, tls = await Handshaker(port.tls_context, seat).shake_hands(below)
+            try:
+                above, tls = await Handshaker(port.tls_context, seat).shake_hands(below)
+            except trio.BrokenResourceError as error:
+                if not isinstance(error.__cause__, Full):
+                    self._gate.observer.refused(NO_TLS, peer)
+                raise
             return above, peer, tls
         self._gate.observer.refused("tls", peer)
         return None
@@ -354,6 +375,8 @@ class Server:
         session: Session
         try:
             session = self._new_session(facts)
+            if not reads_bodies(type(session)):
+                raise TypeError("Session.data must be a coroutine function")
         except Exception:
             logger.exception("no session could be made for %s", session_id)
             session, refusal = BaseSession(facts), LOCAL_ERROR
@@ -377,6 +400,23 @@ class Server:
                 del self._pumps[pump]
                 if not conversation.over and self._living.cancel_called:
                     self.cut += 1
+                await _release(session, conversation.closed, session_id)
+
+
+async def _release(session: Session, closed: Closed | None, session_id: str) -> None:
+    """Tell *session* that it is over, where it wants to know."""
+    hook = getattr(session, "closed", None)
+    if not callable(hook):
+        return
+    try:
+        waiting = hook(closed)
+        if inspect.isawaitable(waiting):
+            with trio.CancelScope(deadline=trio.current_time() + _CLOSED_SECONDS, shield=True) as scope:
+                await waiting
+            if scope.cancelled_caught:
+                logger.error("the session %s took too long at closed", session_id)
+    except Exception:
+        logger.exception("the session %s failed at closed", session_id)
 
 
 Introduced = tuple[Transport, Peer, TlsInfo | None]

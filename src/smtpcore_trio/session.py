@@ -6,10 +6,11 @@ more is read from the client.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Sequence
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from smtpcore import (
     Abort,
+    Closed,
     Envelope,
     Extended,
     Hello,
@@ -37,9 +38,13 @@ class Refuse(Exception):
 
     Raises:
         ValueError: *reply* does not say no.
+        TypeError: it is no `Reply`.
     """
 
     def __init__(self, reply: Reply) -> None:
+        given: object = reply
+        if not isinstance(given, Reply):
+            raise TypeError(f"Refuse takes a Reply, such as Reply(550, 'No'), not {type(given).__name__}")
         if reply.code < 400:
             raise ValueError(f"a {reply.code} reply refuses nothing")
         super().__init__(str(reply))
@@ -94,15 +99,25 @@ class Facts(Protocol):
         """The limits in force."""
 
 
+_T = TypeVar("_T")
+
 Answer = Reply | None | Awaitable[Reply | None]
+"""To a question: None is the stock yes."""
+
+Admitted = StoredKey | bool | Awaitable[StoredKey | bool]
+"""What `Session.authenticate` says."""
 
 
 class Session(Protocol):
     """The application's side of one connection.
 
     Of an `Answer`, None is the stock yes, a 2xx reply is a yes in other words, and a 4xx or 5xx reply is a no.
-    The method may be a coroutine function, or a plain one where it has nothing to wait for, which saves a turn of
-    the scheduler. An exception other than `Refuse` is logged, and the client is told of a local error.
+    `data` is a coroutine function. Any other method may be one, too, or a plain one where it has nothing to wait for,
+    which saves a turn of the scheduler: `hello`, `mail` and `rcpt` are then called by the task that reads for all
+    connections, in the context of this one, and must not block. An exception other than `Refuse` is logged, and the
+    client is told of a local error.
+
+    A session that holds something may have one method more, ``closed``: see `BaseSession.closed`.
     """
 
     def connected(self, peer: Peer) -> Answer:
@@ -111,7 +126,7 @@ class Session(Protocol):
     def hello(self, event: Hello) -> Answer:
         """EHLO, HELO or LHLO. Between BDAT chunks it comes while `data` reads; accepting it aborts that."""
 
-    async def authenticate(self, check: PasswordCheck | SecretWanted | TokenCheck) -> StoredKey | bool:
+    def authenticate(self, check: PasswordCheck | SecretWanted | TokenCheck) -> Admitted:
         """A password or a token: whether it is right. `SecretWanted`: the key, or False where there is none."""
 
     def mail(self, event: MailFrom) -> Answer:
@@ -135,46 +150,64 @@ class Session(Protocol):
             Aborted: by *body*.
         """
 
-    async def reset(self) -> None:
+    def reset(self) -> Awaitable[None] | None:
         """The client has dropped the transaction."""
 
     def extended(self, question: Verify | Extended | XClient) -> Answer:
         """VRFY, EXPN, XCLIENT or a verb of an extension, where the config lets them be asked."""
 
 
+async def _answer(given: _T) -> _T:
+    return given
+
+
 class BaseSession:
-    """A session with stock answers: whatever is asked is taken, but no credential and no message."""
+    """A session with stock answers: whatever is asked is taken, but no credential and no message.
+
+    What its methods return can be awaited, by a coroutine function that takes the place of one and goes on with it.
+    """
 
     def __init__(self, facts: Facts) -> None:
         self.facts = facts
 
-    async def connected(self, peer: Peer) -> Reply | None:
+    def connected(self, peer: Peer) -> Answer:
         """Greet everybody."""
-        return None
+        return _answer(None)
 
-    async def hello(self, event: Hello) -> Reply | None:
+    def hello(self, event: Hello) -> Answer:
         """Greet back."""
-        return None
+        return _answer(None)
 
-    async def authenticate(self, check: PasswordCheck | SecretWanted | TokenCheck) -> StoredKey | bool:
+    def authenticate(self, check: PasswordCheck | SecretWanted | TokenCheck) -> Admitted:
         """Nobody is known."""
-        return False
+        return _answer(False)
 
-    async def mail(self, event: MailFrom) -> Reply | None:
+    def mail(self, event: MailFrom) -> Answer:
         """Take any sender."""
-        return None
+        return _answer(None)
 
-    async def rcpt(self, event: RcptTo) -> Reply | None:
+    def rcpt(self, event: RcptTo) -> Answer:
         """Take any recipient."""
-        return None
+        return _answer(None)
 
     async def data(self, body: AsyncIterator[bytes]) -> Reply | Sequence[Reply]:
         """Refuse the message, since nothing is done with it."""
         return Reply(554, "No message is taken here", "5.3.2")
 
-    async def reset(self) -> None:
+    def reset(self) -> Awaitable[None] | None:
         """Nothing to forget."""
+        return _answer(None)
 
-    async def extended(self, question: Verify | Extended | XClient) -> Reply | None:
+    def closed(self, closed: Closed | None) -> Awaitable[None] | None:
+        """The connection is over, also where there was an error: let go of what is held for it.
+
+        It is called once, and may take 5 seconds. A session need not have it.
+
+        Args:
+            closed: how it ended; None where it was cut.
+        """
+        return None
+
+    def extended(self, question: Verify | Extended | XClient) -> Answer:
         """Know no extension."""
-        return Reply(502, "Command not implemented", "5.5.1")
+        return _answer(Reply(502, "Command not implemented", "5.5.1"))

@@ -3,8 +3,10 @@
 import contextlib
 import functools
 import hashlib
+import os
 import ssl
-from collections.abc import Callable, Collection, Mapping
+import sys
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 from weakref import WeakKeyDictionary
@@ -25,8 +27,16 @@ SniCallback = Callable[[ssl.SSLObject, str, ssl.SSLContext], int | None]
 _asked_for: Final[WeakKeyDictionary[ssl.SSLObject, str]] = WeakKeyDictionary()
 
 
-Files = tuple[Path, Path | None]
+AnyPath = str | os.PathLike[str]
+
+Files = tuple[AnyPath, AnyPath | None]
 """A certificate with its chain, and its key, which may be in the same file; both in PEM."""
+
+_Paths = tuple[Path, Path | None]
+
+
+def _paths(certificate: AnyPath, key: AnyPath | None) -> _Paths:
+    return Path(certificate), None if key is None else Path(key)
 
 
 class TlsContext:
@@ -42,12 +52,12 @@ class TlsContext:
 
     def __init__(self, context: ssl.SSLContext, certificate: x509.Certificate | None = None) -> None:
         self._shown = _Shown(context, {} if certificate is None else {context: channel_bindings(certificate)})
-        self._files: tuple[Files, Mapping[str, Files]] | None = None
+        self._files: tuple[_Paths, Mapping[str, _Paths]] | None = None
         context.sni_callback = _noting(context.sni_callback)
 
     @classmethod
     def load(
-        cls, certificate: Path, key: Path | None = None, *, others: Mapping[str, Files] | None = None
+        cls, certificate: AnyPath, key: AnyPath | None = None, *, others: Mapping[str, Files] | None = None
     ) -> "TlsContext":
         """From PEM files: a certificate with its chain, and its key, which may be in the same file.
 
@@ -57,11 +67,11 @@ class TlsContext:
 
         Raises:
             OSError: a file cannot be read, or there is no key in it that goes with the certificate
-                (`ssl.SSLError`).
+                (`ssl.SSLError`). Its text names the file.
             ValueError: there is no certificate in it.
         """
-        files: Files = certificate, key
-        named = {name.lower(): pair for name, pair in (others or {}).items()}
+        files = _paths(certificate, key)
+        named = {name.lower(): _paths(*pair) for name, pair in (others or {}).items()}
         shown = _read(files, named)
         loaded = cls(shown.context)
         loaded._shown = shown
@@ -126,7 +136,7 @@ class _Shown:
     bindings: Mapping[ssl.SSLContext, dict[str, bytes]]
 
 
-def _read(files: Files, named: Mapping[str, Files]) -> _Shown:
+def _read(files: _Paths, named: Mapping[str, _Paths]) -> _Shown:
     bindings: dict[ssl.SSLContext, dict[str, bytes]] = {}
 
     def read(certificate: Path, key: Path | None) -> ssl.SSLContext:
@@ -135,8 +145,9 @@ def _read(files: Files, named: Mapping[str, Files]) -> _Shown:
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         # A client that renegotiates makes us work for nothing.
         context.options |= ssl.OP_NO_RENEGOTIATION
-        context.load_cert_chain(certificate, key)
-        bindings[context] = channel_bindings(x509.load_pem_x509_certificate(certificate.read_bytes()))
+        with _naming(certificate, key):
+            context.load_cert_chain(certificate, key)
+            bindings[context] = channel_bindings(x509.load_pem_x509_certificate(certificate.read_bytes()))
         return context
 
     context = read(*files)
@@ -144,6 +155,24 @@ def _read(files: Files, named: Mapping[str, Files]) -> _Shown:
     if others:
         context.sni_callback = _choosing(others)
     return _Shown(context, bindings)
+
+
+@contextlib.contextmanager
+def _naming(certificate: Path, key: Path | None) -> Iterator[None]:
+    """Name the files in what `ssl` and the parser of certificates have to say against them."""
+    both = str(certificate) if key is None else f"{certificate} and {key}"
+    try:
+        yield
+    except ssl.SSLError as error:
+        error.strerror = f"{both}: {error.strerror or error}"
+        raise
+    except OSError as error:
+        if error.filename is None:
+            missing = key if key is not None and certificate.exists() else certificate
+            raise OSError(error.errno, error.strerror or str(error), str(missing)) from None
+        raise
+    except ValueError as error:
+        raise ValueError(f"{certificate}: {error}") from error
 
 
 def _choosing(others: Mapping[str, ssl.SSLContext]) -> SniCallback:
@@ -220,7 +249,7 @@ def _shown(certificate: bytes | None) -> dict[str, bytes]:
         return {}
 
 
-def client_context(authority: Path | None = None, *, verify: bool = True) -> ssl.SSLContext:
+def client_context(authority: AnyPath | None = None, *, verify: bool = True) -> ssl.SSLContext:
     """A context for `ClientTlsContext`.
 
     Args:
@@ -230,12 +259,54 @@ def client_context(authority: Path | None = None, *, verify: bool = True) -> ssl
     Raises:
         OSError: *authority* cannot be read, or holds no certificate (`ssl.SSLError`).
     """
-    context = ssl.create_default_context(cafile=authority)
+    if verify or authority is not None:
+        context = ssl.create_default_context(cafile=authority)
+    else:
+        # The same, without the system's authorities: nobody asks them, and they take 37 ms.
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        if keys := _key_log():
+            context.keylog_filename = keys
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if not verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context
+
+
+def _key_log() -> str | None:
+    return None if sys.flags.ignore_environment else os.environ.get("SSLKEYLOGFILE")
+
+
+def stock_context(*, verify: bool) -> ssl.SSLContext:
+    """As `client_context`, the same for many connections: until the files of the system's authorities change."""
+    files: list[tuple[str | None, int, int]] = []
+    if verify:
+        paths = ssl.get_default_verify_paths()
+        for path in (paths.cafile, paths.capath):
+            with contextlib.suppress(OSError):  # it has gone
+                stat = os.stat(path or "")
+                files.append((path, stat.st_mtime_ns, stat.st_ino))
+    return _kept_context(verify, _key_log(), tuple(files))
+
+
+@functools.lru_cache(maxsize=4)
+def _kept_context(verify: bool, key_log: str | None, files: tuple[tuple[str | None, int, int], ...]) -> ssl.SSLContext:
+    return client_context(verify=verify)
+
+
+class StockTlsContext:
+    """A `ClientTlsContext` that is made when it is wanted; without *context* with what is in stock."""
+
+    def __init__(self, context: ssl.SSLContext | None, verify: bool, name: str, pinned: Collection[bytes]) -> None:
+        self._context = context
+        self._verify = verify
+        self._name = name
+        self._pinned = pinned
+
+    async def shake_hands(self, transport: SocketTransport) -> tuple[TlsTransport, TlsInfo]:
+        """See `ClientTlsContext`."""
+        context = self._context or stock_context(verify=self._verify)
+        return await ClientTlsContext(context, self._name, self._pinned).shake_hands(transport)
 
 
 def _noting(previous: SniCallback | None) -> SniCallback:

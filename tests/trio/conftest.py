@@ -1,13 +1,17 @@
-"""Certificates for all tests of the adapter."""
+"""Certificates and a hub for all tests of the adapter."""
 
 import ssl
+import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import trio
 import trustme
 from cryptography import x509
 
 from smtpcore_trio import TlsContext
+from smtpcore_trio._hub import Hub
 
 
 @pytest.fixture(scope="session")
@@ -41,3 +45,18 @@ def client_tls(authority: trustme.CA) -> ssl.SSLContext:
     context = ssl.create_default_context()
     authority.configure_trust(context)
     return context
+
+
+@pytest.fixture
+async def hub() -> AsyncIterator[Hub]:
+    """A hub at work."""
+    if sys.platform != "linux":
+        pytest.skip("there is no hub")
+    made = Hub()
+    with trio.fail_after(20):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(made.run)
+            yield made
+            assert not made._watched
+            nursery.cancel_scope.cancel()
+    assert made._epoll.closed

@@ -19,6 +19,7 @@ from trio_play import Taker, until
 
 from smtpcore import PasswordCheck, SecretWanted, ServerConfig, StoredKey, TokenCheck
 from smtpcore.extensions import STARTTLS as OFFER_STARTTLS
+from smtpcore_trio._timed import client_hub
 
 # --- what clients say ---------------------------------------------------------------------------------
 
@@ -322,6 +323,7 @@ def tasks() -> Counter[str]:
 @asynccontextmanager
 async def nothing_left() -> AsyncIterator[None]:
     """When it ends there are the same tasks as before, and the same file descriptors."""
+    client_hub()  # which stays, for all clients
     before = descriptors(), tasks()
     yield
     gc.collect(1)  # which complains of a socket that nobody has closed

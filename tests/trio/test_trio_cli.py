@@ -4,6 +4,7 @@ import contextlib
 import io
 import logging
 import os
+import pickle
 import queue
 import re
 import runpy
@@ -16,12 +17,16 @@ import stat
 import subprocess
 import sys
 import threading
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from smtpcore import AuthFailed, Peer, Quit, Reply
+from smtpcore_trio import SessionFacts
+from smtpcore_trio._serve import Logins
 from smtpcore_trio.cli import Console, SafeFormatter, main
 
 
@@ -111,6 +116,32 @@ def test_serve(screen: Screen, tmp_path: Path) -> None:
         assert stat.S_IMODE((tmp_path / name).stat().st_mode) == 0o600
 
 
+def test_logins_that_fail(screen: Screen, tmp_path: Path) -> None:
+    """The server tells of them."""
+
+    def client() -> None:
+        for user in ("capture", "\u00e9ve"):
+            shown = b64encode(f"\0{user}\0wrong".encode()).decode()
+            with smtplib.SMTP("127.0.0.1", port(screen), timeout=10) as smtp:
+                smtp.starttls(context=trusting(tmp_path))
+                smtp.ehlo()
+                assert smtp.docmd("AUTH", f"PLAIN {shown}")[0] == 535
+            line = screen.until("login failed")
+            said = "535 5.7.8 Authentication credentials invalid"
+            assert line == f"login failed: user={user} peer=127.0.0.1 mechanism=PLAIN: {said}"
+
+    assert run(screen, tmp_path, client) == 0
+
+
+def test_logins_in_a_worker(capsys: pytest.CaptureFixture[str]) -> None:
+    """The observer of another process writes on the standard output of that."""
+    facts = SessionFacts("1", Peer(None))
+    for logins in (Logins(Console(sys.stdout)), pickle.loads(pickle.dumps(Logins(Console(io.StringIO()))))):
+        logins.event(facts, AuthFailed("PLAIN", None, Reply(501, "Malformed")))
+        logins.event(facts, Quit())
+        assert capsys.readouterr().out == "login failed: user=- peer=- mechanism=PLAIN: 501 Malformed\n"
+
+
 def test_second_start(tmp_path: Path) -> None:
     """The password still holds, and is not shown again, unless a new one is made."""
     passwords: list[str] = []
@@ -188,15 +219,19 @@ def test_shown_lines_work(screen: Screen, tmp_path: Path) -> None:
     lines: list[str] = []
 
     def client() -> None:
-        lines.extend(line.strip() for line in screen.seen if line.startswith(("  swaks", "  printf")))
+        lines.extend(line.strip() for line in screen.seen if line.startswith(("  swaks", "  printf", "  SMTPCORE")))
         for line in lines:
-            program = "swaks" if line.startswith("swaks") else "curl"
-            if shutil.which(program):
+            program = next(each for each in ("swaks", "curl", "smtpcore") if f"{each} " in line)
+            # Ours is the one that is tested.
+            line = line.replace("smtpcore send", f"{sys.executable} -m smtpcore_trio send")
+            if program == "smtpcore" or shutil.which(program):
                 done = subprocess.run(line, shell=True, capture_output=True, timeout=30, check=False)
                 assert done.returncode == 0, done
+                if program == "smtpcore":
+                    screen.until("user=capture")
 
     assert run(screen, tmp_path, client, "--tls-port", "0") == 0
-    assert len(lines) == 4
+    assert len(lines) == 6
 
 
 def test_nothing_to_drain(screen: Screen, tmp_path: Path) -> None:
@@ -218,7 +253,7 @@ def test_draining(screen: Screen, tmp_path: Path, again: bool) -> None:
                 reply = replies.readline()
             assert reply.startswith(b"354 ")
             os.kill(os.getpid(), signal.SIGTERM)
-            screen.until("draining 1 connections")
+            screen.until("draining 1 connection; another Ctrl-C cuts it")
             if again:
                 os.kill(os.getpid(), signal.SIGINT)
             else:
@@ -263,11 +298,15 @@ def test_spoiled_credentials(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     ("arguments", "error"),
     [
         ([], "the following arguments are required: COMMAND"),
-        (["serve", "--port", "65536"], "a port is 0 to 65535"),
-        (["serve", "--port", "smtp"], "argument --port: invalid"),
-        (["serve", "--workers", "0"], "1 at least"),
-        (["serve", "--grace", "inf"], "not a number of seconds"),
-        (["serve", "--grace", "-1"], "not a number of seconds"),
+        (["serve", "--port", "65536"], "argument --port: a port is 0 to 65535, not '65536'"),
+        (["serve", "--port", "smtp"], "argument --port: a port is 0 to 65535, not 'smtp'"),
+        (["serve", "--port", "9" * 5000], "argument --port: a port is 0 to 65535"),
+        (["serve", "--workers", "0"], "argument --workers: 1 at least, not '0'"),
+        (["serve", "--workers", "all"], "argument --workers: 1 at least, not 'all'"),
+        (["serve", "--grace", "inf"], "argument --grace: not a number of seconds: 'inf'"),
+        (["serve", "--grace", "abc"], "argument --grace: not a number of seconds: 'abc'"),
+        (["serve", "--grace=-1"], "argument --grace: not a number of seconds: '-1'"),
+        (["serve", "--max-octets", "1k"], "argument --max-octets: not a number of octets: '1k'"),
         (["serve", "--max-octets", "5"], "message_octets must be at least 65536: RFC 5321 4.5.3.1.7"),
         (["serve", "--hostname", "a b"], "hostname 'a b': not a domain"),
     ],
@@ -275,7 +314,7 @@ def test_spoiled_credentials(tmp_path: Path, capsys: pytest.CaptureFixture[str])
 def test_wrong_arguments(arguments: list[str], error: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as left:
         main(arguments)
-    assert left.value.code == 2
+    assert left.value.code == 64
     assert error in capsys.readouterr().err
 
 

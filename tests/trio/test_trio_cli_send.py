@@ -711,6 +711,7 @@ def test_progress(terminal: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         (["--subject", "a\nb"], "no message can be made"),
         (["--timeout", "0"], "nothing is done in no time"),
         (["--timeout", "inf"], "not a number of seconds"),
+        (["--timeout", "abc"], "argument --timeout: not a number of seconds: 'abc'"),
         (["--helo", "a b"], "not a domain"),
         (["--helo", "[x]"], "address literal"),
         (["--tls", "--no-tls"], "not allowed with"),
@@ -773,7 +774,13 @@ def test_where(server: str, options: dict[str, Any], expected: tuple[str, int, s
 def test_nowhere(server: str, capsys: Captured) -> None:
     assert send(server) == 64
     error = capsys.readouterr().err
-    assert "not HOST or HOST:PORT" in error or "a port is 1 to 65535" in error
+    assert f"not HOST or HOST:PORT: {server!r}" in error or f"a port is 1 to 65535, not '{server[3:83]}'" in error
+
+
+def test_url(capsys: Captured) -> None:
+    """It is no path of a Unix socket."""
+    assert send("smtp://127.0.0.1:2525") == 64
+    assert "HOST or HOST:PORT is wanted, not a URL: 'smtp://127.0.0.1:2525'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("missing", ["trio", "cryptography", "smtpcore_trio._gone"])

@@ -863,7 +863,7 @@ async def test_no_address_is_parsed() -> None:
             await client.send(from_text("a@example.org"), MESSAGE)
         with pytest.raises(LocalProtocolError):
             await client.hello("a b")
-        with pytest.raises(AttributeError):
+        with pytest.raises(TypeError):
             await client.send(envelope(), cast(Any, "a message"))
         assert (await client.noop()).code == 250
         assert not any(line.startswith(b"MAIL") for line in script.heard)

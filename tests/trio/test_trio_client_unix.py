@@ -51,7 +51,7 @@ async def lmtp(path: Path, **options: Any) -> AsyncIterator[None]:
 
 async def test_client(tmp_path: Path) -> None:
     path = tmp_path / "lmtp"
-    async with lmtp(path), await connect_unix(str(path), dialect=LMTP) as client:
+    async with lmtp(path), await connect_unix(path, dialect=LMTP) as client:
         assert client.tls is None
         assert fates(await client.send(envelope(), MESSAGE)) == ["ACCEPTED", "REFUSED"]
 

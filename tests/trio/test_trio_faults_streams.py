@@ -11,7 +11,8 @@ import trio
 import trio.testing
 from fault_play import nothing_left
 
-from smtpcore_trio._transport import SocketTransport, TimedTransport, TlsTransport, Transport
+from smtpcore_trio._timed import LoneTransport
+from smtpcore_trio._transport import SocketTransport, TlsTransport, Transport
 
 
 class TransportStream(trio.abc.HalfCloseableStream):
@@ -91,7 +92,7 @@ def connected(family: str) -> tuple[socket.socket, socket.socket]:
         return listening.accept()[0], there
 
 
-@pytest.mark.parametrize("kind", [SocketTransport, TimedTransport])
+@pytest.mark.parametrize("kind", [SocketTransport, LoneTransport])
 @pytest.mark.parametrize("family", ["tcp", "unix"])
 async def test_socket_as_a_stream(family: str, kind: type[SocketTransport]) -> None:
     async def make() -> tuple[TransportStream, TransportStream]:

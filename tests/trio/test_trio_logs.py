@@ -55,7 +55,7 @@ from smtpcore import (
 from smtpcore.extensions import STANDARD, STARTTLS
 from smtpcore_trio import TlsContext
 from smtpcore_trio.logs import Logs
-from smtpcore_trio.observe import Rejected, Secured, SessionFacts, Settled
+from smtpcore_trio.observe import Denied, Secured, SessionFacts, Settled
 
 PEER = Peer("192.0.2.1", 25)
 FACTS = SessionFacts("id", PEER, "mx")
@@ -102,9 +102,10 @@ async def test_lines_of_a_session() -> None:
     assert message == about | {
         "event": "message", "octets": len(MESSAGE), "taken": 1, "replies": ["250 2.0.0 Stored"],
         "sender": "a@example.org", "recipients": 1, "to": ["b@example.org"],
+        "helo": "client.example",
     }  # fmt: skip
     assert closed == about | {"event": "session closed", "cause": "quit", "detail": ""}
-    assert lines.logs._bound == {}
+    assert lines.logs._bound == lines.logs._known == {}
 
 
 async def test_refusals_and_limits() -> None:
@@ -118,7 +119,7 @@ async def test_refusals_and_limits() -> None:
         ("refused", "FROBNICATE", "500 5.5.1 Command not recognized"),
         ("refused", "", "500 5.5.6 Line too long"),
         ("limit", None, None),
-        ("refused", "RCPT nobody@example.org", "550 5.1.1 No such user here"),
+        ("refused", "RCPT TO:<nobody@example.org>", "550 5.1.1 No such user here"),
         ("refused", "DATA", "554 5.7.1 Not by you"),
     ]
     (limit,) = lines.read("limit")
@@ -196,7 +197,7 @@ def test_events(event: Any, line: dict[str, Any] | None) -> None:
 )
 def test_commands(question: Any, command: str) -> None:
     lines = Lines()
-    lines.logs.event(FACTS, Rejected(question, Reply(550, "No")))
+    lines.logs.event(FACTS, Denied(question, Reply(550, "No")))
     assert [line["command"] for line in lines.read()] == [command]
 
 
@@ -256,9 +257,9 @@ ANYWHERE: Any = Path()
     "event",
     [
         Settled(Envelope(ANYWHERE, (Recipient(ANYWHERE),)), 1, (EVIL_REPLY,)),
-        Rejected(MailFrom(ANYWHERE), EVIL_REPLY),
-        Rejected(RcptTo(ANYWHERE), EVIL_REPLY),
-        Rejected(Extended(EVIL, EVIL), EVIL_REPLY),
+        Denied(MailFrom(ANYWHERE), EVIL_REPLY),
+        Denied(RcptTo(ANYWHERE), EVIL_REPLY),
+        Denied(Extended(EVIL, EVIL), EVIL_REPLY),
         Refused(EVIL.encode(), EVIL_REPLY),
         Refused(bytes(range(256)), EVIL_REPLY),
         AuthFailed(EVIL, EVIL, EVIL_REPLY),

@@ -36,6 +36,10 @@ def test_create(maildir: Maildir) -> None:
         assert stat.S_IMODE(directory.stat().st_mode) == 0o700
 
 
+def test_path_as_text(tmp_path: Path) -> None:
+    assert Maildir(f"{tmp_path}/Maildir").new == tmp_path / "Maildir" / "new"
+
+
 def test_create_removes_what_was_left(maildir: Maildir) -> None:
     old, fresh = maildir.tmp / "old", maildir.tmp / "fresh"
     for path in (old, fresh):

@@ -60,7 +60,7 @@ async def test_scraped_over_http(registry: CollectorRegistry) -> None:
                 assert found["smtp_sessions_opened_total port=submission"] == 1
                 assert found["smtp_messages_total port=submission"] == 1
                 assert found["smtp_body_octets_total port=submission"] == len(MESSAGE)
-                assert {code: found[f"smtp_replies_total class={code}xx"] for code in "2345"} == {
+                assert {code: found[f"smtp_replies_total class={code}xx port=submission"] for code in "2345"} == {
                     "2": 5, "3": 1, "4": 0, "5": 0
                 }  # fmt: skip
                 assert found["smtp_limit_errors_rejections_total"] == 0
@@ -70,8 +70,8 @@ async def test_scraped_over_http(registry: CollectorRegistry) -> None:
             found = await scrape(port)
             assert found["smtp_sessions"] == 0
             assert found["smtp_limit_errors_rejections_total"] == 1
-            assert found["smtp_replies_total class=4xx"] == 1
-            assert found["smtp_sessions_closed_total cause=limit"] == 1
+            assert found["smtp_replies_total class=4xx port=submission"] == 1
+            assert found["smtp_sessions_closed_total cause=limit port=submission"] == 1
     with pytest.raises(OSError):
         await scrape(port)
 
@@ -127,9 +127,11 @@ async def test_counters_add_up(mix: list[tuple[list[str], str]]) -> None:
 
     assert counted("smtp_sessions_opened") == {"smtp_sessions_opened_total port=mx": tally.sessions}
     assert counted("smtp_sessions_closed") == {
-        f"smtp_sessions_closed_total cause={cause}": number for cause, number in tally.causes.items()
+        f"smtp_sessions_closed_total cause={cause} port=mx": number for cause, number in tally.causes.items()
     }
-    assert counted("smtp_replies") == {f"smtp_replies_total class={k}": number for k, number in tally.replies.items()}
+    assert counted("smtp_replies") == {
+        f"smtp_replies_total class={k} port=mx": number for k, number in tally.replies.items()
+    }
     assert found["smtp_messages_total port=mx"] == tally.messages
     assert {name: value for name, value in counted("smtp_limit").items() if name.endswith("_total")} == {
         f"smtp_limit_{name}_rejections_total": number for name, number in tally.limits.items()
@@ -195,7 +197,7 @@ def test_session_that_was_cut(registry: CollectorRegistry) -> None:
     metrics.event(facts, Quit())
     metrics.closed(facts, None)
     found = now(registry)
-    assert found["smtp_sessions_closed_total cause=cut"] == 1
+    assert found["smtp_sessions_closed_total cause=cut port="] == 1
     assert found["smtp_sessions"] == 0
 
 
@@ -217,7 +219,7 @@ def test_labels_are_bounded(registry: CollectorRegistry) -> None:
     ports = {key.partition("port=")[2] for key in found if "port=" in key}
     assert len(ports) == 101
     assert {"mx", OTHER} <= ports
-    assert len(found) == before + 3 * len(ports)
+    assert len(found) == before + (10 + len(Cause)) * len(ports)
     assert not any("2001:db8" in key or "detail" in key or "text" in key or "id-" in key for key in found)
     assert sum(value for key, value in found.items() if key.startswith("smtp_sessions_opened_total")) == 1000
 

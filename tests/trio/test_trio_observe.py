@@ -46,9 +46,9 @@ from smtpcore_trio.observe import (
     NOBODY,
     BaseObserver,
     BodySize,
+    Denied,
     Guarded,
     Observation,
-    Rejected,
     Secured,
     SessionFacts,
     Settled,
@@ -113,7 +113,7 @@ async def test_refusals_of_the_session() -> None:
         await client.ask("MAIL FROM:<midway@example.org>", "RCPT TO:<b@example.org>", "DATA")
         await client.send(MESSAGE)
         assert (await client.ask(".")).startswith("554")
-    rejected = recorder.told(Rejected)
+    rejected = recorder.told(Denied)
     assert [type(each.question) for each in rejected] == [RcptTo, BodyBegin, BodyBegin]
     assert [str(each.reply) for each in rejected] == [
         "550 5.1.1 No such user here", "554 5.7.1 Not by you", "554 5.7.1 Not more of it"
@@ -507,7 +507,7 @@ async def test_what_a_session_fails_at_is_logged_with_its_id(caplog: pytest.LogC
         assert (await client.ask("MAIL FROM:<a@example.org>")).startswith("451")
     (record,) = caplog.records
     assert recorder.heard[0][1].session_id in record.getMessage()
-    assert [each.reply.code for each in recorder.told(Rejected)] == [451]
+    assert [each.reply.code for each in recorder.told(Denied)] == [451]
 
 
 async def test_a_no_that_nobody_waits_for_is_not_told() -> None:

@@ -31,6 +31,7 @@ from smtpcore.extensions import STARTTLS
 from smtpcore.sasl import PlainClient
 from smtpcore_trio import (
     BaseClientObserver,
+    ClientError,
     ClientFacts,
     Destination,
     Disconnected,
@@ -46,7 +47,6 @@ from smtpcore_trio import (
     connect,
     converse,
 )
-from smtpcore_trio.client import ClientError
 from smtpcore_trio.observe_client import REASONS, guarded_client, reason_of
 
 FACTS = ClientFacts("id", NAME, 25)

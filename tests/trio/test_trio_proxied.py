@@ -13,8 +13,9 @@ import pytest
 import trio
 from trio_play import CONFIG, LOOPBACK, Client, Host, Taker, deliver, serving, until
 
-from smtpcore import EarlyInput, Peer, Reply
+from smtpcore import STANDARD, EarlyInput, Peer, Reply
 from smtpcore._value import evolve
+from smtpcore.extensions import STARTTLS
 from smtpcore_trio import Admission, Facts, Port, Server, TlsContext, listen_tcp, listen_unix, serve
 from smtpcore_trio.observe import BaseObserver, SessionFacts
 from smtpcore_trio.proxied import is_proxy
@@ -96,7 +97,8 @@ async def test_header_before_tls(tls_context: TlsContext, client_tls: ssl.SSLCon
 async def test_proxy_that_ends_tls(tls_context: TlsContext) -> None:
     """What the proxy says of the client's TLS is true of the session, which needs no more of it."""
     tls = tlv(0x20, b"\x01\0\0\0\0" + tlv(0x21, b"TLSv1.3") + tlv(0x23, b"TLS_AES_128_GCM_SHA256"))
-    async with behind_proxy(tls_context=tls_context) as host, await host.client() as client:
+    config = evolve(CONFIG, extensions=(*STANDARD, STARTTLS))
+    async with behind_proxy(config=config, tls_context=tls_context) as host, await host.client() as client:
         await client.send(version_2(tls))
         await client.reply()
         assert "STARTTLS" not in await client.ask("EHLO a.example")

@@ -6,13 +6,15 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Iterator
 from functools import partial
+from typing import Any
 
 import pytest
 import trio
 import trio.testing
 
 from smtpcore_trio import TlsContext, _transport
-from smtpcore_trio._transport import SocketTransport, TimedTransport, TlsTransport, Transport
+from smtpcore_trio._timed import LoneTransport, TimedTransport
+from smtpcore_trio._transport import SocketTransport, TlsTransport, Transport
 
 Pair = tuple[SocketTransport, socket.socket]
 
@@ -45,7 +47,7 @@ async def test_octets(pair: Pair) -> None:
 
 async def test_more_than_fits(pair: Pair) -> None:
     transport, there = pair
-    octets = bytes(range(256)) * 40_000
+    octets = bytes(range(256)) * 40_000 + b"tail"
     received = bytearray()
 
     def read() -> None:
@@ -54,7 +56,8 @@ async def test_more_than_fits(pair: Pair) -> None:
 
     with trio.fail_after(10):
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(transport.send_all, octets)
+            assert not transport.put(octets[:-4])
+            nursery.start_soon(transport.send_all, octets[-4:])
             await trio.testing.wait_all_tasks_blocked()
             await trio.to_thread.run_sync(read)
     assert bytes(received) == octets
@@ -108,10 +111,17 @@ class Moody(socket.socket):
     alarms = 1
 
     def recv(self, size: int, flags: int = 0) -> bytes:
+        self._may_alarm()
+        return super().recv(size, flags)
+
+    def send(self, octets: Any, flags: int = 0) -> int:
+        self._may_alarm()
+        return super().send(octets, flags)
+
+    def _may_alarm(self) -> None:
         if self.alarms:
             self.alarms -= 1
             raise BlockingIOError
-        return super().recv(size, flags)
 
 
 async def test_false_alarm() -> None:
@@ -119,6 +129,27 @@ async def test_false_alarm() -> None:
     with there, Moody(fileno=here.detach()) as moody:
         there.sendall(b"x")
         assert await SocketTransport(moody).receive() == b"x"
+        moody.alarms = 2  # when it is put, and once more
+        await SocketTransport(moody).send_all(b"y")
+        assert there.recv(100) == b"y"
+
+
+async def test_lost_while_it_drains() -> None:
+    here, there = socket.socketpair()
+    with here, there:
+        transport = SocketTransport(here)
+        assert not transport.put(bytes(10_000_000))
+        assert not transport.put(b"more")
+        there.close()
+        with pytest.raises(trio.BrokenResourceError):
+            await transport.drain()
+
+
+async def test_unread(pair: Pair) -> None:
+    transport, there = pair
+    there.sendall(b"later")
+    transport.unread(b"first")
+    assert [await transport.receive(), await transport.receive()] == [b"first", b"later"]
 
 
 @pytest.mark.parametrize("pair", ["tcp"], indirect=True)
@@ -306,7 +337,7 @@ class Clock:
 def timed(deadline: float) -> Iterator[tuple[TimedTransport, Clock, socket.socket]]:
     here, there = socket.socketpair()
     with here, there:
-        transport = TimedTransport(here)
+        transport = LoneTransport(here)
         transport.timed = clock = Clock(deadline)
         yield transport, clock, there
 

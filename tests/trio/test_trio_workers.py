@@ -122,7 +122,9 @@ async def to_data(client: Client) -> None:
 async def test_all_serve(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """By every kind of listener; and who is killed is replaced."""
     scram = Scram(name="SCRAM-SHA-256", hash_name="sha256", seed=Secret(b"seed"))
-    secured = ServerConfig(hostname="a.example", extensions=(*STANDARD, AUTH), mechanisms=(scram, PLAIN))
+    secured = ServerConfig(
+        hostname="a.example", extensions=(*STANDARD, AUTH), mechanisms=(scram, PLAIN), cleartext_auth=True
+    )
     listeners = (*await listen_tcp("127.0.0.1", 0, reuse_port=True), *await listen_tcp("::1", 0, reuse_port=True))
     port = Port(listeners=listeners, config=secured, dialect=SUBMISSION, name="submission")
     shared = Port(listeners=await listen_tcp("127.0.0.1", 0), config=CONFIG)
@@ -337,7 +339,7 @@ async def test_what_cannot_be_sent(argument: str, tls_context: TlsContext) -> No
         case _:
             mechanism: Any = type("Local", (), {"name": "LOCAL", "initial": False})()
             config = ServerConfig(hostname="a.example", extensions=(*STANDARD, AUTH), mechanisms=(mechanism,))
-    ports = [await a_port(), await a_port(config=config, tls_context=context)]
+    ports = [await a_port(), await a_port(config=config, tls_context=context, implicit_tls=True)]
     with trio.fail_after(20), pytest.raises(Unsendable) as raised:
         await serve(ports, new_session, workers=2, **options)
     assert raised.value.argument == argument

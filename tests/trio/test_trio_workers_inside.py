@@ -153,6 +153,8 @@ def test_metrics_are_sent_for_several_processes_only(monkeypatch: pytest.MonkeyP
         with pytest.raises(Unsendable, match="observer cannot be sent to workers: Metrics can count in workers with "):
             sent(order(observer=of_its_own))
         monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
+    monkeypatch.setattr("smtpcore_trio.metrics.REGISTRY", of_its_own._registry)
+    assert of_its_own.__reduce__() == (_in_worker, ())
 
 
 def test_metrics_of_who_has_died(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -164,6 +166,20 @@ def test_metrics_of_who_has_died(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
         (tmp_path / f"{name}.db").touch()
     assert isinstance(_in_worker(), NoMetrics)
     assert {path.stem for path in tmp_path.iterdir()} == {f"counter_{dead}", f"gauge_livesum_{os.getpid()}"}
+
+
+def test_metrics_of_who_has_died_and_whose_number_is_taken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """By a process of somebody else's, which may not be asked."""
+
+    def kill(pid: int, number: int) -> None:
+        raise PermissionError
+
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
+    monkeypatch.setattr("smtpcore_trio.metrics.Metrics", NoMetrics)
+    monkeypatch.setattr(os, "kill", kill)
+    (tmp_path / "gauge_livesum_1.db").touch()
+    assert isinstance(_in_worker(), NoMetrics)
+    assert list(tmp_path.iterdir()) == []
 
 
 class NoMetrics:
@@ -275,7 +291,7 @@ async def test_work_reloads(certificate_files: tuple[Path, Path], tmp_path: Path
     copies = [tmp_path / path.name for path in certificate_files]
     for copy, path in zip(copies, certificate_files, strict=True):
         copy.write_bytes(path.read_bytes())
-    async with desk(tls_context=TlsContext.load(*copies)) as at:
+    async with desk(tls_context=TlsContext.load(*copies), implicit_tls=True) as at:
         at.channel.tell(reload=True)
         assert await at.told() == {"errors": []}
         copies[0].unlink()
@@ -395,7 +411,7 @@ async def test_reload_of_a_server(certificate_files: tuple[Path, Path], caplog: 
     """As of workers."""
     context = TlsContext.load(*certificate_files)
     ports = [
-        Port(listeners=await listen_tcp("127.0.0.1", 0), config=CONFIG, tls_context=each)
+        Port(listeners=await listen_tcp("127.0.0.1", 0), config=CONFIG, tls_context=each, implicit_tls=each is not None)
         for each in (context, context, TlsContext(context.context), None)
     ]
     with trio.fail_after(20):
@@ -411,4 +427,5 @@ async def test_reload_of_a_server(certificate_files: tuple[Path, Path], caplog: 
             async with Client(await trio.testing.open_stream_to_socket_listener(ports[3].listeners[0])) as client:
                 assert (await deliver(client)).startswith("250")
             server.drain()
-    assert caplog.text.count("could not be read again: a context that was not loaded cannot be loaded again") == 1
+    assert caplog.text.count("could not be read again: that of 127.0.0.1:") == 1
+    assert caplog.text.count(": a context that was not loaded cannot be loaded again") == 1

@@ -63,8 +63,8 @@ async def program() -> None:
         port = Port(listeners=await listen_tcp("127.0.0.1", 0, reuse_port=True), config=CONFIG)
         start = functools.partial(serve, [port], Pid, observer=observer(), grace=15, workers=2)
         server: Workers = await nursery.start(start)
-        print(port.addresses[0], *server.pids, flush=True)
         with trio.open_signal_receiver(signal.SIGINT) as signals:
+            print(port.addresses[0], *server.pids, flush=True)
             async for _number in signals:
                 server.drain()
                 break
