@@ -55,6 +55,7 @@ bench-smoke: $(VENV)/.dev
 	$(BIN)/python -m pytest --quiet --benchmark-disable $(BENCHMARKS)
 	$(BIN)/python benchmarks/client_kept.py --smoke
 	$(BIN)/python benchmarks/server_load.py --smoke
+	$(BIN)/python benchmarks/spool_commit.py --smoke
 
 fuzz-smoke: $(VENV)/.dev
 	set -e; for target in $(FUZZ_TARGETS); do $(BIN)/python $$target --engine=each --seconds=$(SMOKE_SECONDS); done
@@ -66,6 +67,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python -m pytest --benchmark-only $(BENCHMARKS) $(ARGS)
 	$(BIN)/python benchmarks/client_kept.py
 	$(BIN)/python benchmarks/server_load.py
+	$(BIN)/python benchmarks/spool_commit.py
 
 fuzz: $(VENV)/.dev
 	set -e; for target in $(FUZZ_TARGETS); do $(BIN)/python $$target --seconds=$(FUZZ_SECONDS); done
