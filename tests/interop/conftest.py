@@ -116,8 +116,9 @@ class Program:
         )
         self._lines: queue.Queue[str] = queue.Queue()
         self._errors: list[str] = []
+        self.failed_logins: list[str] = []
         self._readers = [
-            threading.Thread(target=self._read, args=(self.process.stdout, self._lines.put)),
+            threading.Thread(target=self._read, args=(self.process.stdout, self._keep)),
             threading.Thread(target=self._read, args=(self.process.stderr, self._errors.append)),
         ]
         for reader in self._readers:
@@ -141,6 +142,12 @@ class Program:
     def _read(stream: IO[str], keep: Callable[[str], None]) -> None:
         for line in stream:
             keep(line.removesuffix("\n"))
+
+    def _keep(self, line: str) -> None:
+        if line.startswith("login failed: "):
+            self.failed_logins.append(line)
+        else:
+            self._lines.put(line)
 
     def _next(self) -> str:
         return self._lines.get(timeout=60)
