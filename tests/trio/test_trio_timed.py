@@ -1,5 +1,6 @@
 """The sockets of clients: deadlines that change while something is waited for, and the hub that they share."""
 
+import contextlib
 import math
 import socket
 import ssl
@@ -152,3 +153,100 @@ def test_keys_are_logged_where_that_is_wanted(verify: bool, monkeypatch: pytest.
     assert stock_context(verify=verify).keylog_filename == str(tmp_path / "keys")
     monkeypatch.delenv("SSLKEYLOGFILE")
     assert stock_context(verify=verify).keylog_filename is None
+
+
+# --- each wait ends by itself ---
+
+
+@contextlib.contextmanager
+def timed(deadline: float) -> Iterator[tuple[TimedTransport, Clock, socket.socket]]:
+    here, there = socket.socketpair()
+    with here, there:
+        transport = LoneTransport(here)
+        transport.timed = clock = Clock(deadline)
+        yield transport, clock, there
+
+
+async def waiting(transport: TimedTransport, sends: bool) -> float:
+    """When the wait ended."""
+    with pytest.raises(trio.ClosedResourceError):
+        await (transport.send_all(bytes(10_000_000)) if sends else transport.receive())
+    return trio.current_time()
+
+
+@pytest.mark.parametrize("sends", [False, True])
+async def test_wait_ends_in_time(sends: bool, autojump_clock: trio.testing.MockClock) -> None:
+    with timed(7) as (transport, clock, _):
+        assert await waiting(transport, sends) == 7
+        assert clock.told == [7]
+        # And again, as nobody else waits.
+        clock.deadline = 9
+        assert await waiting(transport, sends) == 9
+        clock.deadline = 3
+        assert await waiting(transport, sends) == 9
+
+
+@pytest.mark.parametrize("sends", [False, True])
+async def test_each_wait_ends_in_its_own_time(sends: bool, autojump_clock: trio.testing.MockClock) -> None:
+    """In whatever order they begin."""
+    deadlines = [50, 20, 90, 10, 70, 10]
+    ended: list[tuple[float, float]] = []
+
+    async def wait(deadline: float) -> None:
+        with timed(deadline) as (transport, _, _there):
+            ended.append((deadline, await waiting(transport, sends)))
+
+    async with trio.open_nursery() as nursery:
+        for deadline in deadlines:
+            nursery.start_soon(wait, deadline)
+            await trio.testing.wait_all_tasks_blocked()
+    assert ended == [(deadline, deadline) for deadline in sorted(deadlines)]
+
+
+async def test_wait_that_is_over_has_no_deadline(autojump_clock: trio.testing.MockClock) -> None:
+    with timed(7) as (transport, clock, there):
+        there.sendall(b"hello")
+        assert await transport.receive() == b"hello"
+        await transport.send_all(b"hello")
+        await trio.sleep(100)
+        assert clock.told == []
+        clock.deadline = 107
+        there.sendall(b"hi")
+        assert await transport.receive() == b"hi"
+        clock.deadline = 200
+        assert await waiting(transport, sends=False) == 200
+
+
+async def test_no_deadline(autojump_clock: trio.testing.MockClock) -> None:
+    with timed(math.inf) as (transport, clock, _), trio.move_on_after(1000) as scope:
+        await transport.send_all(b"hello")
+        await transport.receive()
+    assert scope.cancelled_caught
+    with timed(7) as (other, another, _), trio.move_on_after(1000) as scope:
+        other.timed = None
+        await other.receive()
+    assert scope.cancelled_caught
+    assert another.told == []
+    assert clock.told == []
+
+
+async def test_send_without_a_deadline(autojump_clock: trio.testing.MockClock) -> None:
+    with timed(math.inf) as (transport, clock, _), trio.move_on_after(1000) as scope:
+        await transport.send_all(bytes(10_000_000))
+    assert scope.cancelled_caught
+    assert clock.told == []
+
+
+async def test_timed_send_is_broken() -> None:
+    with timed(math.inf) as (transport, _, there):
+        there.close()
+        with pytest.raises(trio.BrokenResourceError):
+            await transport.send_all(b"hello")
+
+
+async def test_wait_that_was_closed_meanwhile() -> None:
+    with timed(7) as (transport, clock, _):
+        transport.timed = None
+        transport.close()
+        transport.expire(7.0)
+        assert clock.told == []
