@@ -112,3 +112,7 @@ async def test_nothing_is_given_where_nothing_can_be_sent() -> None:
         assert fates(await client.send(envelope(), MESSAGE)) == ["UNSENT"] * 2
         assert not client.begun
         assert failing.put_after == []
+
+
+async def test_small_message_is_one_piece() -> None:
+    assert await Pieces(b"hello").next() == (b"hello", True)

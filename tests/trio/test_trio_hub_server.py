@@ -189,12 +189,9 @@ async def swallow(client: Client) -> None:
         pass
 
 
-async def test_client_that_cannot_be_watched(
-    watched: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+@pytest.mark.parametrize("watched", ["hub"], indirect=True)
+async def test_client_that_cannot_be_watched(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     """It is closed, its place is free again, and the others go on."""
-    if not watched:
-        pytest.skip("nobody is watched")
 
     def full(self: object, transport: object) -> None:
         raise OSError("no space left")
@@ -210,10 +207,9 @@ async def test_client_that_cannot_be_watched(
     assert len(caplog.records) == 1
 
 
-async def test_hub_that_falls(watched: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("watched", ["hub"], indirect=True)
+async def test_hub_that_falls(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody would hear of anything any more: the server ends."""
-    if not watched:
-        pytest.skip("there is none")
 
     async def run(self: object) -> None:
         await started.wait()

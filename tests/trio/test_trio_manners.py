@@ -2,6 +2,9 @@
 
 import os
 import ssl
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import partial
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
@@ -13,7 +16,7 @@ from smtpcore import STANDARD, SUBMISSION, ServerConfig
 from smtpcore._value import evolve
 from smtpcore.extensions import AUTH, STARTTLS
 from smtpcore.sasl import PLAIN
-from smtpcore_trio import Admission, Port, TlsContext, listen_tcp, listen_unix
+from smtpcore_trio import Admission, Port, TlsContext, listen_tcp, listen_unix, listening, tls
 from smtpcore_trio._worker import reload_certificates
 from smtpcore_trio.listening import networks
 
@@ -150,3 +153,15 @@ async def test_unix_socket_that_cannot_be(tmp_path: Path, monkeypatch: pytest.Mo
         listen_unix(path)
     assert path.is_socket()
     await listener.aclose()
+
+
+@pytest.mark.parametrize("naming", [partial(tls._naming, Path("a"), None), partial(listening._naming, Path("a"))])
+def test_error_that_names_another_file(naming: Callable[[], AbstractContextManager[None]]) -> None:
+    """It goes on naming that."""
+    with pytest.raises(FileNotFoundError, match="'b'"), naming():
+        raise FileNotFoundError(2, "No such file or directory", "b")
+
+
+def test_certificate_that_is_none() -> None:
+    with pytest.raises(ValueError, match=r"^a\.pem: not a certificate$"), tls._naming(Path("a.pem"), None):
+        raise ValueError("not a certificate")

@@ -37,3 +37,15 @@ def test_another_package_that_is_missing() -> None:
 def test_no_such_name() -> None:
     with pytest.raises(AttributeError, match="'smtpcore_trio' has no attribute 'Controller'"):
         smtpcore_trio.Controller  # noqa: B018
+
+
+@pytest.mark.parametrize(("package", "says"), [("trio", "pip install 'smtpcore"), ("elsewhere", "^elsewhere$")])
+def test_hint_in_this_process(package: str, says: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(name: str, package_of: str) -> None:
+        raise ModuleNotFoundError(package, name=package)
+
+    monkeypatch.setattr("importlib.import_module", fails)
+    monkeypatch.delitem(vars(smtpcore_trio), "serve", raising=False)
+    with pytest.raises(ModuleNotFoundError, match=says) as missing:
+        smtpcore_trio.serve  # noqa: B018
+    assert missing.value.name == package
