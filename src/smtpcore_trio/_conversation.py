@@ -82,10 +82,8 @@ class Conversation:
         self._auth_delay = auth_delay
         self._session_id = session_id
         self.observation = observation
-        self.over = False
-        """Whether the session has ended; what is under way then is its last words."""
         self.closed: Closed | None = None
-        """What ended it."""
+        """What has ended the session; what is under way then is its last words."""
         self._hooks = plain_hooks(type(session))
         # What a method has answered that was called too early to be waited for.
         self._begun: tuple[Question, Awaitable[Reply | None]] | None = None
@@ -107,7 +105,7 @@ class Conversation:
         hook = self._hooks.get(type(event))
         if hook is None:
             return False
-        question: Asked = event  # type: ignore[assignment]  # which the table says
+        question: Any = event  # one of `Asked`, as the table says
         try:
             answer = hook(self._session, question)
             if answer is not None and not isinstance(answer, Reply):
@@ -124,7 +122,7 @@ class Conversation:
         if ask is None:
             await self._take_other(event)
             return
-        question: Asked = event  # type: ignore[assignment]  # which the table says
+        question: Any = event  # one of `Asked`, as the table says
         try:
             if self._begun is None:
                 answer = ask(self, question)
@@ -172,7 +170,7 @@ class Conversation:
                 # Its reply has not left yet. Whoever tries passwords pays with time.
                 await trio.sleep(self._auth_delay)
             case Closed():
-                self.over, self.closed = True, event
+                self.closed = event
             # Anything else is of a message that the session does not want any more, or nothing to it.
 
     def reject(self, question: Question, reply: Reply) -> None:

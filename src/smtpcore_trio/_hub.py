@@ -1,4 +1,4 @@
-"""The sockets of a server, watched by one task.
+"""Sockets that are watched by one task: those of a server, or of all clients of a run of Trio.
 
 Theory of operation. A `Hub` lets each connection go on by itself as far as that needs no waiting (`until`). The
 connection's own task sleeps meanwhile: to wake a task for every command would cost as much as the command does.
@@ -15,7 +15,7 @@ from ._transport import READ_OCTETS, Advance, SocketTransport
 
 
 class Hub:
-    """Watches the sockets of a server. `run` it in a task; where it is None, each connection waits for itself.
+    """Watches sockets. `run` it in a task; where it is None, each connection waits for itself.
 
     The sockets are registered once, and edge-triggered: `trio.lowlevel.wait_readable` has a system call for each wait.
     """

@@ -398,7 +398,7 @@ class Server:
                 await conversation.run()
             finally:
                 del self._pumps[pump]
-                if not conversation.over and self._living.cancel_called:
+                if conversation.closed is None and self._living.cancel_called:
                     self.cut += 1
                 await _release(session, conversation.closed, session_id)
 

@@ -214,20 +214,24 @@ def test_other_addresses(screen: Screen, tmp_path: Path, host: str) -> None:
     assert any(("//[::1]:" if host == "::1" else "//127.0.0.1:") in line for line in screen.seen)
 
 
-def test_shown_lines_work(screen: Screen, tmp_path: Path) -> None:
-    """For a shell, as they are."""
+@pytest.mark.parametrize("in_path", [False, True])
+def test_shown_lines_work(screen: Screen, tmp_path: Path, in_path: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For a shell, as they are, whether or not the program is in the path."""
     lines: list[str] = []
+    which = shutil.which
+    monkeypatch.setattr(shutil, "which", lambda name: (in_path or None) if name == "smtpcore" else which(name))
+    ours = "smtpcore send" if in_path else f"{sys.executable} -m smtpcore_trio send"
 
     def client() -> None:
         lines.extend(line.strip() for line in screen.seen if line.startswith(("  swaks", "  printf", "  SMTPCORE")))
         for line in lines:
-            program = next(each for each in ("swaks", "curl", "smtpcore") if f"{each} " in line)
+            program = next(each for each in ("swaks", "curl", ours) if f"{each} " in line)
             # Ours is the one that is tested.
             line = line.replace("smtpcore send", f"{sys.executable} -m smtpcore_trio send")
-            if program == "smtpcore" or shutil.which(program):
+            if program == ours or which(program):
                 done = subprocess.run(line, shell=True, capture_output=True, timeout=30, check=False)
                 assert done.returncode == 0, done
-                if program == "smtpcore":
+                if program == ours:
                     screen.until("user=capture")
 
     assert run(screen, tmp_path, client, "--tls-port", "0") == 0
